@@ -1,0 +1,37 @@
+//! A tier's spec -> every platform's files.
+//!
+//! [`SystemSpec`] is a `system.yaml`, read once and validated. [`render`](render()) is pure: the same values give the
+//! same bytes. [`check`] reads every rendered file back and looks for what a schema can't see. [`write()`] replaces a
+//! folder's set as a whole and keeps the one before, [`restore`] puts it back, [`diff`] shows the difference. The
+//! engine sees one action, `render.write`, in [`inspect`] and [`action()`].
+
+mod action;
+mod check;
+mod context;
+mod diff;
+mod kubernetes;
+mod render;
+mod set;
+mod system;
+mod templates;
+mod tier;
+mod validate;
+mod write;
+mod yaml;
+
+pub use action::{action, inspect};
+pub use check::{Problem, check};
+pub use diff::{Change, FileDiff, diff};
+pub use render::{DatabaseTarget, RenderError, RenderOptions, render};
+pub use set::{BadPath, RenderedSet};
+pub use system::{
+    Alert, Cost, CostItem, Gate, GateCheck, Op, Plan, Projection, Range, Revenue, Rule, SpecError, Status, Support,
+    SystemSpec, Tier, Trigger, Users,
+};
+pub use templates::{TemplateError, built_in_templates};
+pub use tier::{
+    Cache, Database, DatabaseSecret, Domain, Engine, Eviction, Health, Kind, Machine, Regions, Runtime, Scaling,
+    SecretRef, Service, ServiceResources, Shares, Shutdown, Source, TierSpec, Variable,
+};
+pub use validate::SpecProblem;
+pub use write::{Before, Foreign, OnDisk, State, WriteError, Written, on_disk, restore, write};

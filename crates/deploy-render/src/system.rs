@@ -1,0 +1,469 @@
+//! `playbooks/<system>/system.yaml`: a system, its tiers, what they cost and when they are outgrown.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+
+use crate::tier::TierSpec;
+use crate::validate::{SpecProblem, validate};
+
+/// A system as its `system.yaml` describes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SystemSpec {
+    /// Short name, also the folder's.
+    pub system: String,
+    /// Name for people.
+    pub title: String,
+    /// What it is and where it stands.
+    pub status: Status,
+    /// The tiers by name: `tier0`, `tier1` and so on.
+    pub tiers: BTreeMap<String, Tier>,
+    /// Alert rules the guide wants on the way from tier to tier.
+    #[serde(default)]
+    pub alerts: Vec<Alert>,
+    /// What customers pay and what that brings in.
+    pub revenue: Revenue,
+    /// Where to ask, by tier.
+    #[serde(default)]
+    pub support: Vec<Support>,
+    /// Where the guide contradicts itself, beyond what a single tier says.
+    #[serde(default)]
+    pub conflicts: Vec<String>,
+    /// What is wrong or missing in the guide, beyond what a single tier says.
+    #[serde(default)]
+    pub findings: Vec<String>,
+    /// What the guide says to do next.
+    #[serde(default)]
+    pub next_steps: Vec<String>,
+}
+
+/// Where the system stands today.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// In a word or two.
+    pub label: String,
+    /// What is there.
+    #[serde(default)]
+    pub has: Vec<String>,
+    /// What is missing.
+    #[serde(default)]
+    pub needs: Vec<String>,
+}
+
+/// A tier: for how many users, at what cost, made of what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tier {
+    /// Name for people.
+    pub name: String,
+    /// For how many users.
+    pub users: Users,
+    /// When, as the guide plans it.
+    pub timeline: String,
+    /// US dollars a month.
+    pub cost_usd_month: Cost,
+    /// What it is about.
+    pub key_focus: String,
+    /// What it must reach.
+    pub goal: String,
+    /// What talks to what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// Which product plays which part: hosting, database, cache and so on.
+    #[serde(default)]
+    pub components: BTreeMap<String, String>,
+    /// Services by name, where the guide splits the system.
+    #[serde(default)]
+    pub services: BTreeMap<String, String>,
+    /// The steps to get here from the tier below.
+    #[serde(default)]
+    pub upgrades: Vec<String>,
+    /// What users notice.
+    #[serde(default)]
+    pub new_features: Vec<String>,
+    /// The guide's figures.
+    #[serde(default)]
+    pub settings: BTreeMap<String, Value>,
+    /// What to watch.
+    #[serde(default)]
+    pub metrics: Vec<String>,
+    /// Files the guide asks for.
+    #[serde(default)]
+    pub files: Vec<String>,
+    /// When it is outgrown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
+    /// What it must pass.
+    #[serde(default)]
+    pub gates: Vec<Gate>,
+    /// Where the guide contradicts itself.
+    #[serde(default)]
+    pub conflicts: Vec<String>,
+    /// What is wrong in the guide, and what is done instead.
+    #[serde(default)]
+    pub findings: Vec<String>,
+    /// What to render; a tier without it can't be rendered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub render: Option<TierSpec>,
+}
+
+/// For how many users a tier is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Users {
+    /// From.
+    pub min: u64,
+    /// To.
+    pub max: u64,
+    /// Whether the guide writes a plus behind `max`.
+    #[serde(default)]
+    pub and_more: bool,
+}
+
+/// What a tier costs a month: the guide's headline and its items.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cost {
+    /// The figure the guide leads with.
+    pub headline: Range,
+    /// What it is made of; empty where the guide does not say.
+    #[serde(default)]
+    pub items: Vec<CostItem>,
+}
+
+/// One item of a tier's cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CostItem {
+    /// What is paid for.
+    pub name: String,
+    /// US dollars a month.
+    pub usd: Range,
+}
+
+/// A number, or two: from and to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// From.
+    pub min: u64,
+    /// To.
+    pub max: u64,
+}
+
+/// When a tier is outgrown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trigger {
+    /// In the guide's words.
+    pub text: String,
+    /// As rules, any of which is enough.
+    pub any_of: Vec<Rule>,
+}
+
+/// One rule of a trigger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields, expecting = "a rule is {metric, op, value} or {manual}")]
+pub enum Rule {
+    /// A metric passes a value.
+    Metric {
+        /// Which, with its unit last.
+        metric: String,
+        /// How it is compared.
+        op: Op,
+        /// With what.
+        value: f64,
+    },
+    /// A person decides.
+    Manual {
+        /// About what.
+        manual: String,
+    },
+}
+
+/// How a metric is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Op {
+    /// At least.
+    #[serde(rename = ">=")]
+    AtLeast,
+    /// More than.
+    #[serde(rename = ">")]
+    MoreThan,
+    /// At most.
+    #[serde(rename = "<=")]
+    AtMost,
+    /// Less than.
+    #[serde(rename = "<")]
+    LessThan,
+}
+
+/// Something a tier must pass: always a text, a number where the guide has one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// In the guide's words.
+    pub text: String,
+    /// As a comparison.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<GateCheck>,
+}
+
+/// A gate as a comparison.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateCheck {
+    /// Which metric, with its unit last.
+    pub metric: String,
+    /// How it is compared.
+    pub op: Op,
+    /// With what.
+    pub value: f64,
+}
+
+/// An alert rule on the way from one tier to the next.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alert {
+    /// The tier that is outgrown.
+    pub from: String,
+    /// The tier to prepare.
+    pub to: String,
+    /// Which metric, with its unit last.
+    pub metric: String,
+    /// Where it fires.
+    pub threshold: f64,
+    /// What it says.
+    pub message: String,
+}
+
+/// What customers pay and what that brings in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revenue {
+    /// What is sold.
+    pub plans: Vec<Plan>,
+    /// What that brings in, tier by tier.
+    pub projections: Vec<Projection>,
+    /// When income meets cost.
+    pub break_even: String,
+    /// When it exceeds it.
+    pub profitable: String,
+}
+
+/// Something that is sold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Its name.
+    pub name: String,
+    /// US dollars a month.
+    pub price_usd_month: f64,
+    /// What it has.
+    pub features: Vec<String>,
+}
+
+/// Income and cost of a tier at its upper end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Projection {
+    /// The tier.
+    pub tier: String,
+    /// Users.
+    pub users: u64,
+    /// Percent of them who pay.
+    pub conversion_pct: f64,
+    /// How many that is.
+    pub paid: u64,
+    /// US dollars a month.
+    pub revenue_usd_month: i64,
+    /// US dollars a month.
+    pub cost_usd_month: i64,
+    /// US dollars a month.
+    pub profit_usd_month: i64,
+}
+
+/// Where to ask.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Support {
+    /// From which tier on.
+    pub tier: String,
+    /// Who.
+    pub name: String,
+    /// Where.
+    pub url: String,
+}
+
+/// Why a `system.yaml` can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// It can't be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is no YAML, or has keys or values that don't belong there.
+    #[error("{}:{line}:{column}: {message}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// From 1; 0 when unknown.
+        line: u64,
+        /// From 1; 0 when unknown.
+        column: u64,
+        /// What is wrong.
+        message: String,
+    },
+    /// Its values contradict each other.
+    #[error("{} has {} value(s) that can't be used: {}", path.display(), problems.len(), list(problems))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// All that is wrong.
+        problems: Vec<SpecProblem>,
+    },
+}
+
+fn list(problems: &[SpecProblem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl SystemSpec {
+    /// Reads and validates a `system.yaml`.
+    ///
+    /// # Errors
+    /// When it can't be read, is no YAML of this shape, or its values contradict each other.
+    pub fn load(path: &Path) -> Result<Self, SpecError> {
+        let text = std::fs::read_to_string(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads and validates the text of a `system.yaml`; `path` is only named in errors.
+    ///
+    /// # Errors
+    /// When it is no YAML of this shape, or its values contradict each other.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, SpecError> {
+        let system: Self = serde_saphyr::from_str(text).map_err(|error| {
+            let location = error.location();
+            SpecError::Parse {
+                path: path.to_owned(),
+                line: location.map_or(0, |l| l.line()),
+                column: location.map_or(0, |l| l.column()),
+                message: crate::yaml::error_text(&error),
+            }
+        })?;
+        let problems = validate(&system);
+        if problems.is_empty() { Ok(system) } else { Err(SpecError::Invalid { path: path.to_owned(), problems }) }
+    }
+
+    /// The tiers in order.
+    pub fn tier_names(&self) -> impl Iterator<Item = &str> {
+        self.tiers.keys().map(String::as_str)
+    }
+}
+
+impl Tier {
+    /// Where the guide contradicts itself about this tier: what is written down, and what its sums show.
+    pub fn all_conflicts(&self) -> Vec<String> {
+        let Cost { headline, items } = &self.cost_usd_month;
+        let sum = self.cost_usd_month.sum();
+        let mut conflicts = Vec::new();
+        if !items.is_empty() && sum != *headline {
+            conflicts.push(format!("the cost items sum to ${sum} a month, the headline says ${headline}"));
+        }
+        conflicts.extend(self.conflicts.iter().cloned());
+        conflicts
+    }
+}
+
+impl Cost {
+    /// What the items sum to.
+    pub fn sum(&self) -> Range {
+        let sum = |of: fn(&Range) -> u64| self.items.iter().map(|item| of(&item.usd)).sum();
+        Range { min: sum(|usd| usd.min), max: sum(|usd| usd.max) }
+    }
+}
+
+impl fmt::Display for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}{}", self.min, self.max, if self.and_more { "+" } else { "" })
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.min == self.max { write!(f, "{}", self.min) } else { write!(f, "{}-{}", self.min, self.max) }
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AtLeast => ">=",
+            Self::MoreThan => ">",
+            Self::AtMost => "<=",
+            Self::LessThan => "<",
+        })
+    }
+}
+
+impl Op {
+    /// Whether `left op right` holds.
+    pub fn holds(self, left: f64, right: f64) -> bool {
+        match self {
+            Self::AtLeast => left >= right,
+            Self::MoreThan => left > right,
+            Self::AtMost => left <= right,
+            Self::LessThan => left < right,
+        }
+    }
+}
+
+impl Serialize for Range {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        [self.min, self.max].serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Range {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct RangeVisitor;
+
+        impl<'de> Visitor<'de> for RangeVisitor {
+            type Value = Range;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of dollars, or [from, to]")
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Range, E> {
+                Ok(Range { min: value, max: value })
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Range, E> {
+                let value = u64::try_from(value).map_err(|_| E::custom("a cost can't be negative"))?;
+                self.visit_u64(value)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Range, A::Error> {
+                let min = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(0, &self))?;
+                let max = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(1, &self))?;
+                if seq.next_element::<u64>()?.is_some() {
+                    return Err(de::Error::invalid_length(3, &self));
+                }
+                Ok(Range { min, max })
+            }
+        }
+
+        deserializer.deserialize_any(RangeVisitor)
+    }
+}

@@ -1,0 +1,40 @@
+//! What the tests of this crate share.
+#![allow(dead_code, reason = "every test file uses its own part of it")]
+
+use std::path::{Path, PathBuf};
+
+use deploy_render::{DatabaseTarget, RenderOptions, SystemSpec};
+
+/// The playbook's own system.yaml.
+pub fn oviya_file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbooks/oviya/system.yaml")
+}
+
+/// Its text.
+pub fn oviya_text() -> String {
+    std::fs::read_to_string(oviya_file()).unwrap()
+}
+
+/// Oviya as it is.
+pub fn oviya() -> SystemSpec {
+    SystemSpec::load(&oviya_file()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Built-in templates.
+pub fn options(database: DatabaseTarget) -> RenderOptions {
+    RenderOptions { database, templates_dir: None }
+}
+
+/// Every file below a folder.
+pub fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files
+}

@@ -1,0 +1,178 @@
+//! What a database holds, read from its catalogue.
+
+use std::collections::BTreeMap;
+
+use pg_session::{Ident, Relation, Session};
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::provider::Provider;
+
+/// A server and one of its databases, as the assessment shows them.
+#[derive(Debug, Clone, Serialize)]
+pub struct ServerFacts {
+    /// `host:port/db`.
+    pub endpoint: String,
+    /// `server_version`, e.g. `16.4`.
+    pub version: String,
+    /// `server_version_num`, e.g. 160004.
+    pub version_num: u32,
+    /// The cluster's identifier; `None` where the provider hides it.
+    pub system_identifier: Option<String>,
+    /// Database name.
+    pub database: String,
+    /// Who runs it.
+    pub provider: Provider,
+    /// Database encoding.
+    pub encoding: String,
+    /// Collation and character classification with their provider, e.g. `libc C.UTF-8`.
+    pub collation: String,
+    /// True for a standby.
+    pub standby: bool,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone)]
+pub(crate) struct Column {
+    pub name: String,
+    pub type_name: String,
+    /// Computed by the server from others; never written.
+    pub generated: bool,
+    /// Its binary form means the same on another server.
+    pub portable: bool,
+}
+
+/// A table that holds rows of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    pub oid: u32,
+    pub relation: Relation,
+    pub rows_estimate: u64,
+    pub bytes: u64,
+    pub pages: u64,
+    pub unlogged: bool,
+    /// Primary key columns; empty without one.
+    pub key: Vec<String>,
+    pub readable: bool,
+    /// Row-level security would hide rows from the role we connect as.
+    pub filtered: bool,
+    pub columns: Vec<Column>,
+}
+
+impl Table {
+    /// The columns that COPY carries, quoted and comma-separated; empty for a table without any.
+    pub fn copied_columns(&self) -> String {
+        let names: Vec<_> =
+            self.columns.iter().filter(|c| !c.generated).map(|c| Ident(&c.name).to_string()).collect();
+        names.join(", ")
+    }
+
+    /// True when every copied column survives the binary form.
+    pub fn is_portable(&self) -> bool {
+        self.columns.iter().filter(|c| !c.generated).all(|c| c.portable)
+    }
+}
+
+/// Facts about the server behind a session.
+pub(crate) async fn server_facts(session: &Session) -> Result<ServerFacts, Error> {
+    let provider = Provider::detect(session).await?;
+    let row = session
+        .query_one(
+            "select current_setting('server_version'), current_database()::text, pg_encoding_to_char(encoding)::text,
+                    format('%s %s', case to_jsonb(d) ->> 'datlocprovider' when 'i' then 'icu' when 'b' then 'builtin' else 'libc' end,
+                           coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', datcollate)),
+                    pg_is_in_recovery()
+               from pg_database d where datname = current_database()",
+            &[],
+        )
+        .await
+        .map_err(Error::on(session))?;
+    // Some providers revoke pg_control_system(); then identity rests on the address alone.
+    let may_identify: bool = session
+        .query_one("select has_function_privilege('pg_catalog.pg_control_system()', 'execute')", &[])
+        .await
+        .map_err(Error::on(session))?
+        .get(0);
+    let system_identifier = if may_identify {
+        let row = session
+            .query_one("select system_identifier::text from pg_control_system()", &[])
+            .await
+            .map_err(Error::on(session))?;
+        Some(row.get(0))
+    } else {
+        None
+    };
+    Ok(ServerFacts {
+        endpoint: session.url().endpoint(),
+        version: row.get(0),
+        version_num: session.version_num(),
+        system_identifier,
+        database: row.get(1),
+        provider,
+        encoding: row.get(2),
+        collation: row.get(3),
+        standby: row.get(4),
+    })
+}
+
+/// The application's schemas, and the provider's that stay behind. `tierlift` is ours and in neither.
+pub(crate) async fn schemas(session: &Session, provider: Provider) -> Result<(Vec<String>, Vec<String>), Error> {
+    let rows = session
+        .query(
+            "select nspname::text from pg_namespace n
+              where nspname !~ '^pg_' and nspname not in ('information_schema', 'tierlift')
+                and not exists (select from pg_depend d
+                                 where d.classid = 'pg_namespace'::regclass and d.objid = n.oid and d.deptype = 'e')
+              order by nspname",
+            &[],
+        )
+        .await
+        .map_err(Error::on(session))?;
+    Ok(rows.iter().map(|row| row.get::<_, String>(0)).partition(|name| !provider.manages_schema(name)))
+}
+
+/// The tables of `schemas` with their columns. `extensions` are those present in the same version at both ends.
+pub(crate) async fn tables(session: &Session, schemas: &[String], extensions: &[String]) -> Result<Vec<Table>, Error> {
+    let rows = session.query(include_str!("sql/tables.sql"), &[&schemas]).await.map_err(Error::on(session))?;
+    let mut tables: Vec<Table> = rows
+        .iter()
+        .map(|row| Table {
+            oid: row.get(0),
+            relation: Relation::new(row.get::<_, String>(1), row.get::<_, String>(2)),
+            rows_estimate: unsigned(row.get(3)),
+            bytes: unsigned(row.get(4)),
+            pages: unsigned(row.get(5)),
+            unlogged: row.get(6),
+            key: row.get(7),
+            readable: row.get(8),
+            filtered: row.get(9),
+            columns: Vec::new(),
+        })
+        .collect();
+    let oids: Vec<u32> = tables.iter().map(|t| t.oid).collect();
+    let by_oid: BTreeMap<u32, usize> = oids.iter().enumerate().map(|(at, oid)| (*oid, at)).collect();
+    let columns =
+        session.query(include_str!("sql/columns.sql"), &[&oids, &extensions]).await.map_err(Error::on(session))?;
+    for row in columns {
+        let at = by_oid[&row.get::<_, u32>(0)]; // the query asked for exactly these oids
+        tables[at].columns.push(Column {
+            name: row.get(1),
+            type_name: row.get(2),
+            generated: row.get(3),
+            portable: row.get(4),
+        });
+    }
+    Ok(tables)
+}
+
+/// A digest over the definitions in `schemas`, equal on two servers only by accident of identical text.
+pub(crate) async fn fingerprint(session: &Session, schemas: &[String]) -> Result<String, Error> {
+    let row =
+        session.query_one(include_str!("sql/fingerprint.sql"), &[&schemas]).await.map_err(Error::on(session))?;
+    Ok(row.get(0))
+}
+
+/// Sizes and counts are never negative; a catalogue that says otherwise means "unknown".
+pub(crate) fn unsigned(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or(0)
+}

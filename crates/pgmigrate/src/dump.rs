@@ -1,0 +1,135 @@
+//! Finds and runs `pg_dump`.
+//!
+//! The dump is taken as plain SQL with `--verbose`: each entry of the table of contents then comes under a header with
+//! its kind, name and catalogue oid, which is all that filtering needs, and one child does the work of two.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use pg_session::{Ident, PgUrl};
+use tokio::process::Command;
+
+use crate::error::Error;
+
+/// A usable `pg_dump`.
+#[derive(Debug, Clone)]
+pub(crate) struct PgDump {
+    pub program: PathBuf,
+    pub major: u32,
+}
+
+/// The newest `pg_dump` of at least `needed`: the given bin folder or `TIERLIFT_PG_BIN` when it suffices, else the best
+/// of PATH and the places distributions install to.
+pub(crate) async fn find(bin: Option<&Path>, needed: u32) -> Result<PgDump, Error> {
+    let chosen = bin.map(Path::to_owned).or_else(|| std::env::var_os("TIERLIFT_PG_BIN").map(PathBuf::from));
+    let mut seen = Vec::new();
+    if let Some(found) = probe(chosen.into_iter().collect(), &mut seen).await.filter(|d| d.major >= needed) {
+        return Ok(found);
+    }
+    let path = std::env::var_os("PATH").map(|p| std::env::split_paths(&p).collect::<Vec<_>>());
+    let mut folders = path.unwrap_or_else(Vec::new);
+    folders.extend(versioned("/usr/lib/postgresql", "bin"));
+    folders.extend(versioned("/usr", "bin").into_iter().filter(|p| p.to_string_lossy().contains("pgsql-")));
+    folders.extend(versioned("/opt/homebrew/opt", "bin").into_iter().filter(|p| p.to_string_lossy().contains("postgresql")));
+    match probe(folders, &mut seen).await {
+        Some(found) if found.major >= needed => Ok(found),
+        _ => {
+            let found = if seen.is_empty() { "none at all".to_owned() } else { seen.join(", ") };
+            Err(Error::NoPgDump { needed, found })
+        }
+    }
+}
+
+/// Runs it for the schema as `snapshot` sees it. The password travels in a file only we can read.
+pub(crate) async fn schema(
+    dump: &PgDump,
+    source: &PgUrl,
+    snapshot: &str,
+    excluded_schemas: &[String],
+) -> Result<String, Error> {
+    let mut command = Command::new(&dump.program);
+    command
+        .args(["--schema-only", "--verbose", "--no-owner", "--no-tablespaces", "--no-publications", "--no-subscriptions"])
+        .args(["--no-password", "--encoding=UTF8", "--quote-all-identifiers"])
+        .arg(format!("--snapshot={snapshot}"))
+        .arg(format!("--dbname={}", source.libpq_conninfo()))
+        .arg("--exclude-schema=\"tierlift\"")
+        .env("PGAPPNAME", "tierlift")
+        .env_remove("PGPASSWORD")
+        .env_remove("PGSERVICE")
+        .env_remove("PGOPTIONS")
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    for schema in excluded_schemas {
+        command.arg(format!("--exclude-schema={}", Ident(schema)));
+    }
+    let io = |what: &str| {
+        let what = what.to_owned();
+        move |source| Error::Io { what, source }
+    };
+    // Dropped, and with it deleted, only after the child has ended.
+    let mut passfile = tempfile::Builder::new().prefix("tierlift-").tempfile().map_err(io("temporary file"))?;
+    if let Some(line) = source.passfile_line() {
+        passfile.write_all(line.as_bytes()).map_err(io("temporary file"))?;
+        passfile.flush().map_err(io("temporary file"))?;
+    }
+    command.env("PGPASSFILE", passfile.path());
+    let output = command.output().await.map_err(io("starting pg_dump"))?;
+    drop(passfile);
+    if !output.status.success() {
+        // --verbose talks all the time; its errors are the lines that say so.
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let errors: Vec<&str> =
+            stderr.lines().filter(|l| ["error:", "detail:", "hint:", "fatal:"].iter().any(|w| l.to_lowercase().contains(w))).collect();
+        let said = if errors.is_empty() { stderr.lines().rev().take(3).collect() } else { errors };
+        return Err(Error::PgDump { stderr: said.join("; ") });
+    }
+    String::from_utf8(output.stdout).map_err(|_| Error::PgDump { stderr: "its output is not UTF-8".into() })
+}
+
+fn versioned(root: &str, leaf: &str) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
+    entries.filter_map(Result::ok).map(|entry| entry.path().join(leaf)).filter(|path| path.is_dir()).collect()
+}
+
+async fn probe(folders: Vec<PathBuf>, seen: &mut Vec<String>) -> Option<PgDump> {
+    let mut best: Option<PgDump> = None;
+    for folder in folders {
+        let program = folder.join("pg_dump");
+        if !program.is_file() {
+            continue;
+        }
+        let Ok(output) = Command::new(&program).arg("--version").stdin(Stdio::null()).output().await else { continue };
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let Some(major) = major_of(&text) else { continue };
+        seen.push(format!("{major} in {}", folder.display()));
+        if best.as_ref().is_none_or(|b| major > b.major) {
+            best = Some(PgDump { program, major });
+        }
+    }
+    best
+}
+
+/// `pg_dump (PostgreSQL) 18.4 (Debian ...)` -> 18.
+fn major_of(version: &str) -> Option<u32> {
+    let number = version.split_once("(PostgreSQL) ")?.1;
+    number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_major_version() {
+        let check = |text: &str, expect: Option<u32>| assert_eq!(major_of(text), expect, "{text}");
+        check("pg_dump (PostgreSQL) 18.4", Some(18));
+        check("pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", Some(15));
+        check("pg_dump (PostgreSQL) 19beta1", Some(19));
+        check("pg_dump: error", None);
+    }
+}

@@ -1,0 +1,157 @@
+//! What can go wrong in a migration, each with its object and what to do next.
+
+use pg_session::{DbError, Session, SessionError};
+use runbook::{Failure, FailureKind, Finding, Severity};
+
+/// A migration step that could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A server could not be reached or refused a statement that concerns no particular object.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// Assess found something that must be settled first.
+    #[error("{} finding(s) stop it", .0.len())]
+    Blocked(Vec<Finding>),
+    /// No `pg_dump` that is new enough was found.
+    #[error("no pg_dump of version {needed} or newer was found ({found})")]
+    NoPgDump {
+        /// Major version of the source.
+        needed: u32,
+        /// What was found instead.
+        found: String,
+    },
+    /// `pg_dump` ran and failed.
+    #[error("pg_dump failed: {stderr}")]
+    PgDump {
+        /// The end of what it said.
+        stderr: String,
+    },
+    /// A child process or a temporary file could not be had.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// The operating system's word for it.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The target refused one object of the schema.
+    #[error("the target refused it: {source}")]
+    Entry {
+        /// Kind and name, e.g. `view public.mood`.
+        object: String,
+        /// The server's own error.
+        #[source]
+        source: DbError,
+    },
+    /// A table's rows could not be copied or compared.
+    #[error("{side}: {source}")]
+    Table {
+        /// The table, as a person would write it.
+        table: String,
+        /// `source` or `target`.
+        side: &'static str,
+        /// The server's own error.
+        #[source]
+        source: DbError,
+    },
+    /// The target holds a copy of another source, or one that this call must not touch.
+    #[error("{0}")]
+    OtherCopy(String),
+    /// Contents differ.
+    #[error("{message}")]
+    Differs {
+        /// First difference: table, key, column.
+        object: String,
+        /// How many, and the first few.
+        message: String,
+    },
+    /// Writes on the source could not be stopped, or were not.
+    #[error("{message}")]
+    Fence {
+        /// Database or table.
+        object: String,
+        /// What happened.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Arguments that cannot be used.
+    #[error("{0}")]
+    Arguments(String),
+    /// Something that cannot be unless tierlift is at fault.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// A refused statement on `session`, for `map_err`.
+    pub(crate) fn on(session: &Session) -> impl Fn(tokio_postgres::Error) -> Self + '_ {
+        |error| Self::Session(session.error(&error))
+    }
+
+    /// A table's trouble on one side, for `map_err`.
+    pub(crate) fn table<'a>(table: &'a str, side: &'static str) -> impl Fn(tokio_postgres::Error) -> Self + 'a {
+        move |error| Self::Table { table: table.to_owned(), side, source: DbError::from(error) }
+    }
+
+    /// What the operator should do next.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Session(error) => error.hint(),
+            Self::Blocked(findings) => findings.first().map(|f| f.remedy.clone()).unwrap_or_else(|| "see the findings".into()),
+            Self::NoPgDump { needed, .. } => format!(
+                "install the PostgreSQL client tools, version {needed} or newer, or set TIERLIFT_PG_BIN to their bin folder"
+            ),
+            Self::PgDump { .. } => "read pg_dump's message; the source role must be able to read the whole schema".into(),
+            Self::Io { .. } => "check disk space and permissions of the temporary folder".into(),
+            Self::Entry { object, .. } => {
+                format!("make the target able to hold {object} (or drop it on the source if it is not needed), then start again")
+            }
+            Self::Table { .. } => "settle what the server says, then resume: finished parts are kept".into(),
+            Self::OtherCopy(_) => "roll that copy back first, or use another empty database".into(),
+            Self::Differs { .. } => "do not switch over; find out who wrote to either side, then copy again".into(),
+            Self::Fence { hint, .. } => hint.clone(),
+            Self::Arguments(_) => "correct the step's arguments".into(),
+            Self::Internal(_) => "report this; the journal and the databases are as the last line says".into(),
+        }
+    }
+
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::Session(SessionError::Statement { source, .. }) if source.code.as_deref() == Some("42501") => {
+                FailureKind::Blocked
+            }
+            Self::Session(error) if error.is_input() => FailureKind::InvalidInput,
+            Self::NoPgDump { .. } | Self::Arguments(_) => FailureKind::InvalidInput,
+            Self::Blocked(_) | Self::Differs { .. } | Self::OtherCopy(_) => FailureKind::Blocked,
+            Self::Internal(_) => FailureKind::Internal,
+            _ => FailureKind::Failed,
+        }
+    }
+
+    fn object(&self) -> String {
+        match self {
+            Self::Blocked(findings) => findings.first().map(|f| f.object.clone()).unwrap_or_default(),
+            Self::Entry { object, .. } | Self::Differs { object, .. } | Self::Fence { object, .. } => object.clone(),
+            Self::Table { table, .. } => format!("table {table}"),
+            _ => String::new(),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let mut failure = Failure::new(error.kind(), error.object(), error.to_string(), error.hint());
+        if let Error::Blocked(findings) = &error {
+            let blocks: Vec<_> = findings.iter().filter(|f| f.severity == Severity::Blocks).collect();
+            if let Some((first, rest)) = blocks.split_first() {
+                failure.object.clone_from(&first.object);
+                failure.message.clone_from(&first.message);
+                failure.hint.clone_from(&first.remedy);
+                failure.causes = rest.iter().map(|f| format!("{}: {}; {}", f.object, f.message, f.remedy)).collect();
+            }
+        }
+        failure
+    }
+}

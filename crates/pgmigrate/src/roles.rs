@@ -1,0 +1,67 @@
+//! Roles that privileges and policies name: made as NOLOGIN stubs where the target lacks them.
+
+use pg_session::Session;
+use runbook::{Finding, Severity};
+
+use crate::error::Error;
+use crate::extension::list;
+use crate::findings::finding;
+use crate::provider::Provider;
+
+/// What the copy must know of roles.
+#[derive(Debug, Clone)]
+pub(crate) struct Roles {
+    /// Named on the source, absent on the target; created NOLOGIN, without any attribute, and dropped by undo.
+    pub missing: Vec<String>,
+    /// Every role the target has.
+    pub present: Vec<String>,
+    /// The role we connect to the target as; it owns everything there.
+    pub target_user: String,
+}
+
+/// Compares the roles that the application's privileges and policies name with the target's.
+pub(crate) async fn roles(
+    source: &Session,
+    target: &Session,
+    schemas: &[String],
+    provider: Provider,
+    findings: &mut Vec<Finding>,
+) -> Result<Roles, Error> {
+    let all: Vec<String> = source
+        .query("select rolname::text from pg_roles", &[])
+        .await
+        .map_err(Error::on(source))?
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    let managed: Vec<&str> = all.iter().map(String::as_str).filter(|r| provider.manages_role(r)).collect();
+    let named = source.query(include_str!("sql/roles.sql"), &[&schemas, &managed]).await.map_err(Error::on(source))?;
+    let row = target
+        .query_one(
+            "select current_user::text, rolsuper or rolcreaterole,
+                    (select array_agg(rolname::text) from pg_roles) from pg_roles where rolname = current_user",
+            &[],
+        )
+        .await
+        .map_err(Error::on(target))?;
+    let (target_user, may_create): (String, bool) = (row.get(0), row.get(1));
+    let present: Vec<String> = row.get(2);
+    let missing: Vec<String> =
+        named.iter().map(|row| row.get::<_, String>(0)).filter(|role| !present.contains(role)).collect();
+    if !missing.is_empty() && may_create {
+        findings.push(finding(
+            Severity::Changes,
+            format!("roles {}", list(&missing)),
+            "privileges or policies name them and the target has none of that name",
+            "they are created there without login or password; give them a password if an application connects as one",
+        ));
+    } else if !missing.is_empty() {
+        findings.push(finding(
+            Severity::Blocks,
+            format!("roles {}", list(&missing)),
+            format!("privileges or policies name them, the target lacks them and role {target_user} may not create roles"),
+            format!("create them on the target, or grant CREATEROLE to {target_user}"),
+        ));
+    }
+    Ok(Roles { missing, present, target_user })
+}

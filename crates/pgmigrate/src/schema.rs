@@ -1,0 +1,228 @@
+//! What of the source's schema is sent to the target: entries filtered and rewritten one by one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pg_session::{Ident, Session};
+
+use crate::error::Error;
+use crate::extension::list;
+use crate::survey::Survey;
+use crate::toc::{self, Entry};
+
+/// A schema ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    /// Before the data, in order.
+    pub before_data: Vec<Entry>,
+    /// Indexes, keys and exclusion constraints of tables with rows, by the table's oid on the source.
+    pub of_table: BTreeMap<u32, Vec<Entry>>,
+    /// Everything else after the data, in order.
+    pub after_data: Vec<Entry>,
+    /// What was left out or changed, a line each.
+    pub notes: Vec<String>,
+}
+
+/// Reads a dump and decides over each of its entries.
+pub(crate) async fn plan(source: &Session, survey: &Survey, dump: &str, owns_public: bool) -> Result<Schema, Error> {
+    let entries = toc::entries(dump).map_err(|reason| Error::PgDump { stderr: reason })?;
+    let tables = index_tables(source, survey).await?;
+    let mut filter = Filter { survey, owns_public, skipped: BTreeSet::new(), notes: Vec::new() };
+    let mut schema = Schema { before_data: Vec::new(), of_table: BTreeMap::new(), after_data: Vec::new(), notes: Vec::new() };
+    let mut past_data = false;
+    for entry in entries {
+        past_data |= entry.is_post_data();
+        let (id, place) = (entry.id, tables.get(&(entry.class, entry.oid)).copied());
+        let Some(entry) = filter.decide(entry) else {
+            filter.skipped.insert(id);
+            continue;
+        };
+        match place {
+            _ if !past_data => schema.before_data.push(entry),
+            Some(table) => schema.of_table.entry(table).or_default().push(entry),
+            None => schema.after_data.push(entry),
+        }
+    }
+    schema.notes = filter.notes;
+    Ok(schema)
+}
+
+/// (catalogue, object) of every index and key of the tables that are copied -> the table's oid.
+async fn index_tables(source: &Session, survey: &Survey) -> Result<BTreeMap<(u32, u32), u32>, Error> {
+    let oids: Vec<u32> = survey.tables.iter().map(|t| t.oid).collect();
+    let rows = source
+        .query(
+            "select 'pg_class'::regclass::oid, indexrelid, indrelid from pg_index where indrelid = any ($1)
+             union all
+             select 'pg_constraint'::regclass, oid, conrelid from pg_constraint
+              where conrelid = any ($1) and contype in ('p', 'u', 'x')",
+            &[&oids],
+        )
+        .await
+        .map_err(Error::on(source))?;
+    Ok(rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect())
+}
+
+struct Filter<'a> {
+    survey: &'a Survey,
+    owns_public: bool,
+    /// pg_dump's numbers of entries left out.
+    skipped: BTreeSet<u32>,
+    notes: Vec<String>,
+}
+
+impl Filter<'_> {
+    /// The entry as it is sent, or `None`.
+    fn decide(&mut self, mut entry: Entry) -> Option<Entry> {
+        let attached = matches!(entry.kind.as_str(), "COMMENT" | "ACL" | "SECURITY LABEL");
+        if attached && entry.dependencies.iter().any(|id| self.skipped.contains(id)) {
+            return None;
+        }
+        if self.survey.managed.skipped.contains(&(entry.class, entry.oid)) {
+            return None; // assess has said so
+        }
+        match entry.kind.as_str() {
+            // Extensions are made beforehand, as assess decided; the rest needs a superuser or is the source's own.
+            "EXTENSION" | "EVENT TRIGGER" | "PUBLICATION" | "PUBLICATION TABLE" | "PUBLICATION TABLES IN SCHEMA"
+            | "SUBSCRIPTION" | "SUBSCRIPTION TABLE" => return None,
+            "COMMENT" if ["EXTENSION ", "EVENT TRIGGER ", "PUBLICATION "].iter().any(|k| entry.name.starts_with(k)) => {
+                return None;
+            }
+            "COMMENT" | "ACL" if !self.owns_public && entry.name == "SCHEMA \"public\"" => {
+                self.notes.push(format!("{} left out: the target role does not own schema public", entry.label()));
+                return None;
+            }
+            "SCHEMA" => entry.sql = entry.sql.replacen("CREATE SCHEMA ", "CREATE SCHEMA IF NOT EXISTS ", 1),
+            "ACL" => entry.sql = self.privileges(&entry),
+            "DEFAULT ACL" => entry.sql = self.default_privileges(&entry),
+            _ => entry.sql = self.without_attver(entry.sql, &entry.name),
+        }
+        (!entry.sql.is_empty()).then_some(entry)
+    }
+
+    /// Grants, made by the role we are rather than by the source's grantor, to roles that the target has.
+    fn privileges(&self, entry: &Entry) -> String {
+        let kept: Vec<String> = toc::statements(&entry.sql)
+            .into_iter()
+            .filter(|s| !s.starts_with("SET SESSION AUTHORIZATION") && !s.starts_with("RESET SESSION AUTHORIZATION"))
+            .map(|s| self.with_known_grantee(s))
+            .collect();
+        kept.join("\n")
+    }
+
+    fn default_privileges(&mut self, entry: &Entry) -> String {
+        let mut kept = Vec::new();
+        for statement in toc::statements(&entry.sql) {
+            const LEAD: &str = "ALTER DEFAULT PRIVILEGES FOR ROLE ";
+            let Some(rest) = statement.strip_prefix(LEAD) else {
+                kept.push(statement.to_owned());
+                continue;
+            };
+            let end = identifier_length(rest);
+            let role = toc::unquote(&rest[..end]);
+            if self.survey.source.provider.manages_role(&role) {
+                self.notes.push(format!("default privileges for role {role} left out: it is the provider's own"));
+                continue;
+            }
+            let mapped = format!("{LEAD}{}{}", Ident(&self.survey.roles.target_user), &rest[end..]);
+            kept.push(self.with_known_grantee(&mapped));
+        }
+        kept.join("\n")
+    }
+
+    /// A grantee unknown to the target can only be the source's owner (all others are made): the owner there is us.
+    fn with_known_grantee(&self, statement: &str) -> String {
+        let after = |word: &str| toc::find_unquoted(statement, word).last().map(|at| at + word.len());
+        let Some(at) = after(" TO ").max(after(" FROM ")) else { return statement.to_owned() };
+        let end = at + identifier_length(&statement[at..]);
+        let role = toc::unquote(&statement[at..end]);
+        let roles = &self.survey.roles;
+        if role == "PUBLIC" || roles.present.contains(&role) || roles.missing.contains(&role) {
+            return statement.to_owned();
+        }
+        format!("{}{}{}", &statement[..at], Ident(&roles.target_user), &statement[end..])
+    }
+
+    /// Newer minor releases keep `pg_attver` among a column's options; servers without it refuse the statement.
+    fn without_attver(&mut self, sql: String, name: &str) -> String {
+        if !sql.contains("pg_attver") {
+            return sql;
+        }
+        let lines: Vec<String> = sql.split('\n').map(strip_attver).collect();
+        let stripped = lines.join("\n").trim().to_owned();
+        if stripped != sql {
+            self.notes.push(format!("pg_attver left out of {name}"));
+        }
+        stripped
+    }
+}
+
+/// `ALTER TABLE ... ALTER COLUMN ... SET (a=1, pg_attver=2);` without that option, or nothing when it was the only one.
+fn strip_attver(line: &str) -> String {
+    let is_option = |o: &str| o.trim().trim_start_matches('"').starts_with("pg_attver");
+    let column_options = line.starts_with("ALTER ") && !toc::find_unquoted(line, " ALTER COLUMN ").is_empty();
+    let Some(open) = toc::find_unquoted(line, " SET (").last().copied().filter(|_| column_options) else {
+        return line.to_owned();
+    };
+    let options = &line[open + " SET (".len()..];
+    let Some(options) = options.strip_suffix(");") else { return line.to_owned() };
+    if !options.split(',').any(is_option) {
+        return line.to_owned();
+    }
+    let kept: Vec<&str> = options.split(',').map(str::trim).filter(|o| !is_option(o)).collect();
+    if kept.is_empty() { String::new() } else { format!("{} SET ({});", &line[..open], kept.join(", ")) }
+}
+
+/// How many bytes of `text` the identifier at its start takes.
+fn identifier_length(text: &str) -> usize {
+    if !text.starts_with('"') {
+        return text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).unwrap_or(text.len());
+    }
+    let bytes = text.as_bytes();
+    let mut at = 1;
+    while at < bytes.len() {
+        match (bytes[at], bytes.get(at + 1)) {
+            (b'"', Some(b'"')) => at += 2,
+            (b'"', _) => return at + 1,
+            _ => at += 1,
+        }
+    }
+    text.len()
+}
+
+/// One line that says what a schema holds, for a preview or a note.
+pub(crate) fn summary(schema: &Schema) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let all = schema.before_data.iter().chain(schema.of_table.values().flatten()).chain(&schema.after_data);
+    for entry in all {
+        *counts.entry(entry.kind.as_str()).or_default() += 1;
+    }
+    let parts: Vec<String> = counts.into_iter().map(|(kind, n)| format!("{n} {}", kind.to_lowercase())).collect();
+    list(&parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strips_only_the_internal_option() {
+        let check = |line: &str, expect: &str| assert_eq!(strip_attver(line), expect);
+        check(r#"ALTER TABLE ONLY "public"."t" ALTER COLUMN "c" SET (pg_attver=2);"#, "");
+        check(
+            r#"ALTER TABLE ONLY "public"."t" ALTER COLUMN "c" SET (n_distinct=5, "pg_attver"='2');"#,
+            r#"ALTER TABLE ONLY "public"."t" ALTER COLUMN "c" SET (n_distinct=5);"#,
+        );
+        let comment = r#"COMMENT ON TABLE "t" IS 'ALTER COLUMN c SET (pg_attver=2);';"#;
+        check(comment, comment);
+        let other = r#"ALTER TABLE ONLY "t" ALTER COLUMN "pg_attver" SET (n_distinct=5);"#;
+        check(other, other);
+    }
+
+    #[test]
+    fn measures_identifiers() {
+        let check = |text: &str, expect: usize| assert_eq!(identifier_length(text), expect, "{text}");
+        check("anon;", 4);
+        check(r#""a ""b"" c" WITH GRANT OPTION;"#, 11);
+        check("PUBLIC", 6);
+    }
+}

@@ -1,0 +1,68 @@
+//! Everything that is read at both ends before anything is decided: what assess reports, and what copy and verify obey.
+
+use pg_session::Session;
+use runbook::Finding;
+
+use crate::auth::{self, Managed};
+use crate::catalog::{self, ServerFacts, Table};
+use crate::error::Error;
+use crate::extension::{self, Extension};
+use crate::roles::{self, Roles};
+
+/// What was found, and what follows from it.
+#[derive(Debug, Clone)]
+pub(crate) struct Survey {
+    pub source: ServerFacts,
+    pub target: ServerFacts,
+    /// The application's schemas, which are copied.
+    pub schemas: Vec<String>,
+    /// The provider's schemas, which stay behind.
+    pub managed_schemas: Vec<String>,
+    /// The application's tables and the stand-in for `auth.users`, if one is needed.
+    pub tables: Vec<Table>,
+    pub extensions: Vec<Extension>,
+    pub roles: Roles,
+    pub managed: Managed,
+    pub fingerprint: String,
+    pub findings: Vec<Finding>,
+}
+
+impl Survey {
+    /// Reads both ends. Writes nothing; both sessions may be read-only.
+    pub async fn take(source: &Session, target: &Session) -> Result<Self, Error> {
+        let (from, to) = (catalog::server_facts(source).await?, catalog::server_facts(target).await?);
+        let (schemas, managed_schemas) = catalog::schemas(source, from.provider).await?;
+        let mut findings = Vec::new();
+        let mut managed = auth::managed(source, &schemas, &managed_schemas, from.provider, &mut findings).await?;
+        let extensions = extension::extensions(source, target, &schemas, from.provider, &mut findings).await?;
+        let roles = roles::roles(source, target, &schemas, from.provider, &mut findings).await?;
+        let same: Vec<String> =
+            extensions.iter().filter(|x| x.same_version()).map(|x| x.name.clone()).collect();
+        let mut tables = catalog::tables(source, &schemas, &same).await?;
+        if let Some(shim) = &mut managed.shim {
+            // A role of that name that neither exists nor is made has nobody to grant to.
+            shim.limit_callers(&[&roles.missing, &roles.present]);
+            tables.extend(shim.users.clone());
+        }
+        let fingerprint = catalog::fingerprint(source, &schemas).await?;
+        Ok(Self { source: from, target: to, schemas, managed_schemas, tables, extensions, roles, managed, fingerprint, findings })
+    }
+
+    /// Bytes of all tables, indexes aside.
+    pub fn bytes(&self) -> u64 {
+        self.tables.iter().map(|t| t.bytes).sum()
+    }
+
+    /// Rows as the source's statistics have them.
+    pub fn rows_estimate(&self) -> u64 {
+        self.tables.iter().map(|t| t.rows_estimate).sum()
+    }
+
+    /// True when both ends are the same database.
+    pub fn is_same_database(&self) -> bool {
+        match (&self.source.system_identifier, &self.target.system_identifier) {
+            (Some(a), Some(b)) => a == b && self.source.database == self.target.database,
+            _ => self.source.endpoint == self.target.endpoint,
+        }
+    }
+}

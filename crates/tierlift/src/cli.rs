@@ -1,0 +1,302 @@
+//! The command line: what can be typed, nothing of what it does.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Move an application up (or back down) an infrastructure tier: planned, verified row by row, undoable.
+#[derive(Debug, Parser)]
+#[command(name = "tierlift", version, max_term_width = 110, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Options every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 done, nothing to change      6 failed, unwind incomplete
+  1 a fault of tierlift          7 locked by another run
+  2 changes pending (dry run)    8 outside the window
+  3 invalid input                9 approval missing
+  4 a gate or finding stops it  10 plan stale or consumed
+  5 failed and unwound          11 paused   12 past the point of no return";
+
+/// Options every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Print machine-readable JSON, one event or result a line, on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Where runs, journals and locks are kept
+    #[arg(long, global = true, env = "TIERLIFT_STATE_DIR", default_value = ".tierlift", value_name = "DIR")]
+    pub state_dir: PathBuf,
+    /// Where systems and their playbooks are
+    #[arg(long, global = true, env = "TIERLIFT_PLAYBOOKS", default_value = "playbooks", value_name = "DIR")]
+    pub playbooks: PathBuf,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List systems and their tiers: users, cost, components, triggers, gates
+    Tiers(TiersArgs),
+    /// Move a system to a tier, as its playbook says
+    Migrate(MigrateArgs),
+    /// Show runs, or one run step by step
+    Status(StatusArgs),
+    /// Continue a run that was interrupted
+    Resume(RunArgs),
+    /// Undo a run: unfinished, stuck or completed
+    Rollback(RunArgs),
+    /// Render a tier's files without running anything
+    Render(RenderArgs),
+    /// Work on Postgres databases without a playbook
+    #[command(subcommand)]
+    Pg(PgCommand),
+    /// Work on embeddings without a playbook
+    #[command(subcommand)]
+    Vector(VectorCommand),
+    /// Print a shell's completion script
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `tiers`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  tierlift tiers\n  tierlift tiers --system oviya --json")]
+pub struct TiersArgs {
+    /// Only this system
+    #[arg(long)]
+    pub system: Option<String>,
+}
+
+/// `migrate`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tierlift migrate --to tier2 --dry-run        read what would happen; changes nothing, exits 2
+  tierlift migrate --to tier2 --plan-out plan.json
+  tierlift migrate --to tier2 --plan plan.json --yes
+  tierlift migrate --to tier2 --yes            plan and run at once
+
+The playbook names the environment variables that hold the database URLs; nothing secret is taken from the
+command line.")]
+pub struct MigrateArgs {
+    /// The tier to move to
+    #[arg(long, value_name = "TIER")]
+    pub to: String,
+    /// The tier to move from, when more than one playbook leads there
+    #[arg(long, value_name = "TIER")]
+    pub from: Option<String>,
+    /// The system, when there is more than one
+    #[arg(long)]
+    pub system: Option<String>,
+    /// Show what would happen and change nothing (exit 2 when something would)
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Save the plan to this file and stop
+    #[arg(long, value_name = "FILE", conflicts_with = "plan")]
+    pub plan_out: Option<PathBuf>,
+    /// Run exactly this saved plan, or refuse
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+    /// Do not ask before starting
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Allow a plan with steps that cannot be undone
+    #[arg(long)]
+    pub accept_irreversible: bool,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  tierlift status                 all runs, newest first\n  tierlift status 20261123-09     one run, by any unique prefix")]
+pub struct StatusArgs {
+    /// A run's id, or a unique prefix of it
+    pub run: Option<String>,
+}
+
+/// `resume` and `rollback`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A run's id, or a unique prefix of it
+    pub run: String,
+    /// Do not ask before starting
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `render`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tierlift render --tier tier2 --check             check every file, write nothing
+  tierlift render --tier tier2 --diff              show what would change (exit 2 when something would)
+  tierlift render --tier tier3 --out deploy/oviya  write the set, keeping the previous one")]
+pub struct RenderArgs {
+    /// The tier whose files to render
+    #[arg(long, value_name = "TIER")]
+    pub tier: String,
+    /// The system, when there is more than one
+    #[arg(long)]
+    pub system: Option<String>,
+    /// Where the files go
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Your own templates, which replace ours file by file
+    #[arg(long, value_name = "DIR")]
+    pub templates: Option<PathBuf>,
+    /// Only check the files
+    #[arg(long)]
+    pub check: bool,
+    /// Show a unified diff against what is in --out
+    #[arg(long)]
+    pub diff: bool,
+}
+
+/// Two databases. A URL on a command line can be seen by everyone on the machine, so a name of an environment
+/// variable is taken too.
+#[derive(Debug, Args)]
+pub struct Pair {
+    /// Source: a postgresql:// URL, or env:NAME to read it from the environment
+    #[arg(long, value_name = "URL|env:NAME", env = "TIERLIFT_SOURCE_URL", hide_env_values = true)]
+    pub source: String,
+    /// Target: a postgresql:// URL, or env:NAME to read it from the environment
+    #[arg(long, value_name = "URL|env:NAME", env = "TIERLIFT_TARGET_URL", hide_env_values = true)]
+    pub target: String,
+}
+
+/// `pg ...`.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  tierlift pg assess --source env:OLD_URL --target env:NEW_URL
+  tierlift pg copy   --source env:OLD_URL --target env:NEW_URL --jobs 4 --yes
+  tierlift pg verify --source env:OLD_URL --target env:NEW_URL --json")]
+pub enum PgCommand {
+    /// Look at both databases and say what stands in the way (exit 4 when something does)
+    Assess {
+        /// The databases.
+        #[command(flatten)]
+        pair: Pair,
+    },
+    /// Copy the source, whole, into an empty target
+    Copy {
+        /// The databases.
+        #[command(flatten)]
+        pair: Pair,
+        /// Tables copied at once (default: what both ends can take)
+        #[arg(long)]
+        jobs: Option<usize>,
+        /// Do not ask before starting
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Compare the contents of both databases row by row (exit 0 equal, 4 different)
+    Verify {
+        /// The databases.
+        #[command(flatten)]
+        pair: Pair,
+        /// Tables compared at once (default: what both ends can take)
+        #[arg(long)]
+        jobs: Option<usize>,
+    },
+}
+
+/// The column that holds embeddings and the text they are made from.
+#[derive(Debug, Args)]
+pub struct VectorColumn {
+    /// Database: a postgresql:// URL, or env:NAME to read it from the environment
+    #[arg(long, value_name = "URL|env:NAME", env = "TIERLIFT_TARGET_URL", hide_env_values = true)]
+    pub target: String,
+    /// Table, schema-qualified
+    #[arg(long, value_name = "SCHEMA.TABLE")]
+    pub table: String,
+    /// Text column
+    #[arg(long, value_name = "COLUMN", default_value = "content")]
+    pub text: String,
+    /// Vector column
+    #[arg(long, value_name = "COLUMN", default_value = "embedding")]
+    pub column: String,
+    /// Dimensions of the vector column
+    #[arg(long, default_value_t = 1536)]
+    pub dimensions: usize,
+    /// Folder of the local embedding model
+    #[arg(long, value_name = "DIR", env = "TIERLIFT_MODEL_DIR")]
+    pub model_dir: Option<PathBuf>,
+}
+
+/// `vector ...`.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  tierlift vector plan     --target env:NEW_URL --table public.messages
+  tierlift vector enable   --target env:NEW_URL --table public.messages
+  tierlift vector backfill --target env:NEW_URL --table public.messages --workers 2
+  tierlift vector index    --target env:NEW_URL --table public.messages
+  tierlift vector recall   --target env:NEW_URL --table public.messages --min-recall 0.95
+  tierlift vector search   --target env:NEW_URL --table public.messages 'cannot sleep before the exam'")]
+pub enum VectorCommand {
+    /// Say what enabling, backfilling and indexing would do; changes nothing
+    Plan {
+        /// The column.
+        #[command(flatten)]
+        at: VectorColumn,
+    },
+    /// Create the extension and the column
+    Enable {
+        /// The column.
+        #[command(flatten)]
+        at: VectorColumn,
+    },
+    /// Embed every row that has no embedding yet
+    Backfill {
+        /// The column.
+        #[command(flatten)]
+        at: VectorColumn,
+        /// Chunks worked on at once
+        #[arg(long, default_value_t = 2)]
+        workers: usize,
+    },
+    /// Build the ivfflat index
+    Index {
+        /// The column.
+        #[command(flatten)]
+        at: VectorColumn,
+        /// Lists (default: rows / 1000, sqrt(rows) above a million)
+        #[arg(long)]
+        lists: Option<u32>,
+    },
+    /// Measure recall@k against exact search and choose probes
+    Recall {
+        /// The column.
+        #[command(flatten)]
+        at: VectorColumn,
+        /// Neighbours asked for
+        #[arg(long, default_value_t = 10)]
+        k: usize,
+        /// Recall to reach
+        #[arg(long, default_value_t = 0.9)]
+        min_recall: f64,
+    },
+    /// Find the rows nearest in meaning to a text
+    Search {
+        /// The column.
+        #[command(flatten)]
+        at: VectorColumn,
+        /// What to look for
+        query: String,
+        /// Hits to show
+        #[arg(long, default_value_t = 5)]
+        k: usize,
+        /// ivfflat lists to look into (default: the database's setting)
+        #[arg(long)]
+        probes: Option<u32>,
+    },
+}

@@ -1,0 +1,58 @@
+//! One file a command.
+
+pub mod migrate;
+pub mod pg;
+pub mod render;
+pub mod resume;
+pub mod status;
+pub mod tiers;
+pub mod vector;
+
+use std::io::{IsTerminal, Write};
+
+use pg_session::PgUrl;
+use runbook::{Failure, FailureKind};
+
+use crate::registry::environment;
+
+/// Reads a `postgresql://` URL, or `env:NAME` for one kept in the environment.
+///
+/// # Errors
+/// `InvalidInput`, never repeating the URL.
+pub fn database_url(text: &str, which: &str) -> Result<PgUrl, Failure> {
+    let value = match text.strip_prefix("env:") {
+        Some(name) => environment(name).ok_or_else(|| {
+            Failure::new(
+                FailureKind::InvalidInput,
+                which,
+                format!("the environment variable {name} is not set"),
+                format!("set {name} to the database's postgresql:// URL"),
+            )
+        })?,
+        None => text.to_owned(),
+    };
+    value.parse().map_err(|e: pg_session::SessionError| {
+        Failure::from_error(FailureKind::InvalidInput, which, &e, e.hint())
+    })
+}
+
+/// Asks on the terminal before changing anything.
+///
+/// # Errors
+/// `InvalidInput` when nobody can be asked and `--yes` was not given, or the answer was no.
+pub fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    let refuse = |message: &str, hint: &str| Err(Failure::new(FailureKind::InvalidInput, "", message, hint));
+    if !std::io::stdin().is_terminal() {
+        return refuse("there is no terminal to ask on", "add --yes to start without being asked, or --dry-run to only look");
+    }
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    let read = std::io::stderr().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
+    match (read, answer.trim()) {
+        (Ok(_), "y" | "Y" | "yes") => Ok(()),
+        _ => refuse("not confirmed", "nothing was changed; answer y, or add --yes"),
+    }
+}

@@ -1,0 +1,61 @@
+//! `tiers`: what each system's tiers are for and cost, and where their guide contradicts itself.
+
+use runbook::Failure;
+
+use crate::cli::{Global, TiersArgs};
+use crate::style::{colour, paint};
+use crate::{exit, systems};
+
+/// Prints every tier of every system, or of one.
+pub fn run(global: &Global, args: &TiersArgs) -> Result<u8, Failure> {
+    let chosen = match &args.system {
+        Some(name) => vec![systems::one(&global.playbooks, Some(name))?],
+        None => systems::all(&global.playbooks)?,
+    };
+    for system in &chosen {
+        if global.json {
+            println!("{}", serde_json::to_string(&system.spec).expect("a system has string keys only"));
+        } else {
+            print(system)?;
+        }
+    }
+    Ok(exit::DONE)
+}
+
+fn print(system: &systems::System) -> Result<(), Failure> {
+    let colour = colour();
+    let spec = &system.spec;
+    println!("{}  {}", paint(colour, "1", &spec.system), spec.title);
+    println!("  {:<8} {:>14} {:>14}  focus", "tier", "users", "$/month");
+    for (name, tier) in &spec.tiers {
+        let users = tier.users.to_string();
+        let cost = tier.cost_usd_month.headline.to_string();
+        println!("  {name:<8} {users:>14} {cost:>14}  {}", tier.key_focus);
+    }
+    for (name, tier) in &spec.tiers {
+        println!("\n{}  {}", paint(colour, "1", name), tier.name);
+        if let Some(architecture) = &tier.architecture {
+            println!("  {architecture}");
+        }
+        for (component, what) in &tier.components {
+            println!("  {component:<12} {what}");
+        }
+        if let Some(trigger) = &tier.trigger {
+            println!("  outgrown     {}", trigger.text);
+        }
+        for gate in &tier.gates {
+            println!("  gate         {}", gate.text);
+        }
+        for conflict in tier.all_conflicts() {
+            println!("  {}     {conflict}", paint(colour, "33", "conflict"));
+        }
+        for finding in &tier.findings {
+            println!("  {}      {finding}", paint(colour, "33", "finding"));
+        }
+    }
+    let transitions = system.transitions_text()?;
+    if !transitions.is_empty() {
+        println!("\n  playbooks    {transitions}");
+    }
+    Ok(())
+}

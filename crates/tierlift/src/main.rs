@@ -1,0 +1,7 @@
+//! The `tierlift` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tierlift::main_with(std::env::args_os())
+}

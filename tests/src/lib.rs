@@ -1,0 +1,279 @@
+//! What every scenario needs: a Supabase-shaped source, an empty Cloud-SQL-shaped target, the real program, and ways
+//! to look at both ends.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use pg_sandbox::{PgInstall, PgServer, oviya};
+use serde_json::Value;
+
+/// The two databases of one scenario, and a folder for everything the program writes.
+pub struct Site {
+    /// PostgreSQL 16, shaped like a Supabase project.
+    pub source: PgServer,
+    /// PostgreSQL 18, shaped like an empty Cloud SQL database.
+    pub target: PgServer,
+    /// What was loaded.
+    pub old: oviya::OviyaSource,
+    /// What was prepared.
+    pub new: oviya::OviyaTarget,
+    /// State, rendered files, everything.
+    pub dir: tempfile::TempDir,
+}
+
+impl Site {
+    /// Starts both servers and loads `messages` messages.
+    pub fn new(messages: u32) -> Self {
+        let start = |major: u16| {
+            let install = PgInstall::find(Some(major)).expect("PostgreSQL can be obtained");
+            PgServer::builder().install(install).start().expect("a server starts")
+        };
+        let (source, target) = std::thread::scope(|scope| {
+            let source = scope.spawn(|| start(16));
+            let target = start(18);
+            (source.join().expect("the starting thread does not panic"), target)
+        });
+        let old = oviya::load_source(&source, messages).expect("the source loads");
+        let new = oviya::prepare_target(&target).expect("the target is prepared");
+        Self { source, target, old, new, dir: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    /// The program, told where everything is, through the environment only.
+    pub fn tierlift(&self, args: &[&str]) -> Command {
+        self.tierlift_with(args, &self.old.owner_url, &self.new.owner_url)
+    }
+
+    /// The same with other URLs.
+    pub fn tierlift_with(&self, args: &[&str], source: &str, target: &str) -> Command {
+        let mut command = Command::new(program());
+        let client = PgInstall::find(Some(18)).expect("PostgreSQL 18 can be obtained");
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .env("TIERLIFT_PLAYBOOKS", playbooks())
+            .env("TIERLIFT_STATE_DIR", self.state_dir())
+            .env("TIERLIFT_PG_BIN", client.bin_dir())
+            .env("TIERLIFT_MODEL_DIR", pg_sandbox::model_dir().expect("the model can be obtained"))
+            .env("OVIYA_SOURCE_URL", source)
+            .env("OVIYA_TARGET_URL", target)
+            .env("OVIYA_DEPLOY_DIR", self.deploy_dir());
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self, args: &[&str]) -> Outcome {
+        Outcome::of(self.tierlift(args))
+    }
+
+    /// Where runs are kept.
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    /// Where rendered files go.
+    pub fn deploy_dir(&self) -> PathBuf {
+        self.dir.path().join("deploy")
+    }
+
+    /// The only run's id.
+    pub fn run_id(&self) -> String {
+        let runs: Vec<String> = std::fs::read_dir(self.state_dir().join("runs"))
+            .expect("there are runs")
+            .map(|entry| entry.expect("a readable folder").file_name().to_string_lossy().into_owned())
+            .collect();
+        assert_eq!(runs.len(), 1, "expected one run: {runs:?}");
+        runs.into_iter().next().expect("one")
+    }
+
+    /// The lines of the only run's journal.
+    pub fn journal(&self) -> Vec<Value> {
+        let path = self.state_dir().join("runs").join(self.run_id()).join("journal.jsonl");
+        let text = std::fs::read_to_string(path).expect("a journal");
+        text.lines().map(|line| serde_json::from_str(line).expect("a journal line is JSON")).collect()
+    }
+
+    /// Everything both servers hold that a migration could change: dumps, roles, settings.
+    pub fn both_ends(&self) -> BothEnds {
+        BothEnds {
+            source: end(&self.source, &self.old.database),
+            target: end(&self.target, &self.new.database),
+            files: tree(&self.deploy_dir()),
+        }
+    }
+
+    /// One value from the source, as its superuser.
+    pub fn on_source(&self, sql: &str) -> String {
+        self.source.psql(&self.old.database, sql).expect("the source answers").trim().to_owned()
+    }
+
+    /// One value from the target, as its superuser.
+    pub fn on_target(&self, sql: &str) -> String {
+        self.target.psql(&self.new.database, sql).expect("the target answers").trim().to_owned()
+    }
+
+    /// Fails unless every message arrived as it is on the source, and is embedded.
+    pub fn assert_migrated(&self) {
+        let contents = "select count(*) || ' ' || sum(hashtextextended((id, conversation_id, content, metadata, created_at)::text, 0))
+                        from public.messages";
+        assert_eq!(self.on_source(contents), self.on_target(contents));
+        assert_eq!(self.on_target("select count(*) from public.messages where embedding is null"), "0");
+    }
+}
+
+/// What both ends looked like at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BothEnds {
+    source: String,
+    target: String,
+    files: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl BothEnds {
+    /// Fails with the first differing line rather than with megabytes.
+    pub fn assert_same(&self, after: &Self, when: &str) {
+        for (name, before, after) in [("source", &self.source, &after.source), ("target", &self.target, &after.target)] {
+            if before != after {
+                let differing = before.lines().zip(after.lines()).find(|(a, b)| a != b);
+                panic!(
+                    "{when}: the {name} changed: {differing:?}; {} lines before, {} after",
+                    before.lines().count(),
+                    after.lines().count()
+                );
+            }
+        }
+        assert_eq!(
+            self.files.keys().collect::<Vec<_>>(),
+            after.files.keys().collect::<Vec<_>>(),
+            "{when}: other files than before"
+        );
+        assert!(self.files == after.files, "{when}: a file changed");
+    }
+}
+
+/// A full dump, the roles, and the settings of roles and databases, without what changes from dump to dump.
+fn end(server: &PgServer, database: &str) -> String {
+    let dump = server.pg_dump(database, &[]).expect("pg_dump works");
+    let globals = server.pg_dumpall_globals().expect("pg_dumpall works");
+    let settings = server
+        .psql(
+            database,
+            "select coalesce(d.datname, '-'), coalesce(r.rolname, '-'), s.setconfig
+             from pg_db_role_setting s left join pg_database d on d.oid = s.setdatabase
+             left join pg_roles r on r.oid = s.setrole order by 1, 2",
+        )
+        .expect("the settings can be read");
+    format!("{dump}\n{globals}\n{settings}")
+        .lines()
+        .filter(|line| !line.starts_with("\\restrict ") && !line.starts_with("\\unrestrict "))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Every file below `dir` with its bytes; empty when it does not exist.
+pub fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut todo = vec![dir.to_owned()];
+    while let Some(dir) = todo.pop() {
+        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
+        for entry in entries {
+            let path = entry.expect("a readable entry").path();
+            if path.is_dir() {
+                todo.push(path);
+            } else {
+                files.insert(path.clone(), std::fs::read(&path).expect("a readable file"));
+            }
+        }
+    }
+    files
+}
+
+/// How one run of the program ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its exit code.
+    pub code: i32,
+    /// What it printed as data.
+    pub stdout: String,
+    /// What it said.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Runs a command to its end.
+    pub fn of(mut command: Command) -> Self {
+        let Output { status, stdout, stderr } = command.output().expect("the program starts");
+        Self {
+            code: status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+        }
+    }
+
+    /// Fails, showing everything, unless it ended with `code`.
+    #[track_caller]
+    pub fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// A running program whose events are read as they come.
+pub struct Watched {
+    child: Child,
+    events: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Watched {
+    /// Starts it with `--json`.
+    pub fn start(mut command: Command) -> Self {
+        let mut child =
+            command.arg("--json").stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("the program starts");
+        let stdout = child.stdout.take().expect("stdout is piped");
+        Self { child, events: BufReader::new(stdout).lines() }
+    }
+
+    /// Reads on until an event fits; `None` when the program ended first.
+    pub fn wait_for(&mut self, mut fits: impl FnMut(&Value) -> bool) -> Option<Value> {
+        for line in self.events.by_ref() {
+            let event: Value = serde_json::from_str(&line.ok()?).expect("--json prints JSON lines");
+            if fits(&event) {
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL, and reaps it.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it can be reaped");
+    }
+
+    /// Waits for its end.
+    pub fn finish(mut self) -> i32 {
+        for line in self.events.by_ref() {
+            line.expect("its output can be read");
+        }
+        self.child.wait().expect("it can be reaped").code().unwrap_or(-1)
+    }
+}
+
+fn program() -> PathBuf {
+    // Test binaries live in <profile>/deps, programs beside that folder.
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let profile = test.ancestors().nth(2).expect("test binaries are two folders below the profile's");
+    profile.join(format!("tierlift-under-test{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// The project's own playbooks.
+pub fn playbooks() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").join("playbooks")
+}
