@@ -134,7 +134,8 @@ pub struct BothEnds {
 impl BothEnds {
     /// Fails with the first differing line rather than with megabytes.
     pub fn assert_same(&self, after: &Self, when: &str) {
-        for (name, before, after) in [("source", &self.source, &after.source), ("target", &self.target, &after.target)] {
+        for (name, before, after) in [("source", &self.source, &after.source), ("target", &self.target, &after.target)]
+        {
             if before != after {
                 let differing = before.lines().zip(after.lines()).find(|(a, b)| a != b);
                 panic!(

@@ -12,8 +12,17 @@ fn dry_run_exits_2_describes_every_step_and_changes_nothing() {
     before.assert_same(&site.both_ends(), "after the dry run");
     assert!(!site.state_dir().join("runs").exists(), "a dry run leaves no run behind");
     for step in [
-        "assess", "fence", "copy", "verify", "enable-vector", "backfill", "index", "gate-semantic-search", "render",
-        "still-fenced", "switch",
+        "assess",
+        "fence",
+        "copy",
+        "verify",
+        "enable-vector",
+        "backfill",
+        "index",
+        "gate-semantic-search",
+        "render",
+        "still-fenced",
+        "switch",
     ] {
         assert!(outcome.stdout.contains(step), "step {step} is missing from:\n{}", outcome.stdout);
     }

@@ -34,7 +34,13 @@ fn mistakes_are_refused_with_object_and_advice() {
     check(&site, "same database", with(&source, &source), 4, &["same database"]);
 
     // The application's role may not read everything and does not own the database.
-    check(&site, "missing privilege", with(&site.old.app_url, &target), 4, &["BLOCKS", site.old.app_url.split("//").nth(1).and_then(|s| s.split(':').next()).expect("a user")]);
+    check(
+        &site,
+        "missing privilege",
+        with(&site.old.app_url, &target),
+        4,
+        &["BLOCKS", site.old.app_url.split("//").nth(1).and_then(|s| s.split(':').next()).expect("a user")],
+    );
 
     check(&site, "unknown tier", site.run(&["migrate", "--to", "tier9", "--yes"]), 3, &["tier9", "tier0, tier1"]);
     check(&site, "no playbook", site.run(&["migrate", "--to", "tier4", "--yes"]), 3, &["tier4", "tier1 to tier2"]);

@@ -39,7 +39,12 @@ impl Registry for Failing {
 impl FailingAction {
     fn fail_at(&self, cx: &Context, moment: Moment) -> Result<(), Failure> {
         if cx.step() == self.step && self.moment == moment {
-            return Err(Failure::new(FailureKind::Failed, cx.step(), format!("injected {moment:?}"), "nothing: a test"));
+            return Err(Failure::new(
+                FailureKind::Failed,
+                cx.step(),
+                format!("injected {moment:?}"),
+                "nothing: a test",
+            ));
         }
         Ok(())
     }

@@ -6,8 +6,17 @@ use acceptance::{Site, Watched};
 use serde_json::Value;
 
 const STEPS: &[&str] = &[
-    "assess", "fence", "copy", "verify", "enable-vector", "backfill", "index", "gate-semantic-search", "render",
-    "still-fenced", "switch",
+    "assess",
+    "fence",
+    "copy",
+    "verify",
+    "enable-vector",
+    "backfill",
+    "index",
+    "gate-semantic-search",
+    "render",
+    "still-fenced",
+    "switch",
 ];
 
 fn step_is_done(step: &str) -> impl Fn(&Value) -> bool + '_ {

@@ -52,7 +52,11 @@ fn passwords_appear_nowhere() {
     assert_eq!(run.finish(), 0);
 
     let wrong = site.new.owner_url.replace(&secrets[1], "not-the-password");
-    let refused = acceptance::Outcome::of(site.tierlift_with(&["migrate", "--to", "tier2", "--yes"], &site.old.owner_url, &wrong));
+    let refused = acceptance::Outcome::of(site.tierlift_with(
+        &["migrate", "--to", "tier2", "--yes"],
+        &site.old.owner_url,
+        &wrong,
+    ));
     clean("an error", &(refused.stdout.clone() + &refused.stderr));
     assert!(!(refused.stdout + &refused.stderr).contains("not-the-password"), "the wrong password appears in an error");
 

@@ -225,8 +225,8 @@ impl Demo {
         );
         println!("  undo             cargo xtask rollback {run}");
         for (name, server) in [("source", self.source), ("target", self.target)] {
-            let kept = server.keep().with_context(|| format!("cannot leave the {name} up"))?;
-            println!("  stop the {name:<7} kill -INT {}; its files are in {}", kept.pid, kept.dir.display());
+            let kept = server.detach().with_context(|| format!("cannot leave the {name} up"))?;
+            println!("  stop the {name:<7} kill -INT {}; its files are in {}", kept.pid, kept.folder.display());
         }
         Ok(())
     }

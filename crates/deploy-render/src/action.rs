@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use runbook::{
-    Action, Check, Context, Effect, Estimate, Failure, FailureKind, Finding, Inspect, Preview, Severity,
-};
+use runbook::{Action, Check, Context, Effect, Estimate, Failure, FailureKind, Finding, Inspect, Preview, Severity};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use k8s_templates::{Env, EnvSource, Object, Port, Probes, Scaling, Shares, Workload, config_map, manifests, namespace};
+use k8s_templates::{
+    Env, EnvSource, Object, Port, Probes, Scaling, Shares, Workload, config_map, manifests, namespace,
+};
 
 use crate::context::POOL_VARIABLE;
 use crate::render::{DatabaseTarget, USER_ID};

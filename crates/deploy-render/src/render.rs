@@ -107,8 +107,7 @@ impl DatabaseTarget {
             Self::Source => &spec.database.source,
             Self::Target => &spec.database.target,
         };
-        [&secret.url_key, &secret.read_url_key]
-            .map(|key| SecretRef { name: secret.name.clone(), key: key.clone() })
+        [&secret.url_key, &secret.read_url_key].map(|key| SecretRef { name: secret.name.clone(), key: key.clone() })
     }
 }
 
@@ -116,7 +115,9 @@ impl RenderError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::UnknownTier { .. } | Self::NotRenderable { .. } => "name a tier that can be rendered, or give it a `render:` in system.yaml",
+            Self::UnknownTier { .. } | Self::NotRenderable { .. } => {
+                "name a tier that can be rendered, or give it a `render:` in system.yaml"
+            }
             Self::Template(_) => "correct the template, or leave it out of --templates to use the built-in one",
             Self::Yaml(_) | Self::Object(_) => "this is a fault of tierlift; please report it with the system.yaml",
             Self::Path(_) => "rename the template so that its output stays in the folder",

@@ -25,7 +25,11 @@ impl RenderedSet {
     /// When the path is absolute, leaves the folder, or is the name of the set's own record.
     pub fn insert(&mut self, path: &str, bytes: impl Into<Vec<u8>>) -> Result<(), BadPath> {
         let part_ok = |part: &str| {
-            !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', '\0']) && part != crate::write::RECORD
+            !part.is_empty()
+                && part != "."
+                && part != ".."
+                && !part.contains(['\\', '\0'])
+                && part != crate::write::RECORD
         };
         if !path.split('/').all(part_ok) {
             return Err(BadPath { path: path.to_owned() });

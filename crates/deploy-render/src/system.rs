@@ -1,15 +1,17 @@
 //! `playbooks/<system>/system.yaml`: a system, its tiers, what they cost and when they are outgrown.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::path::{Path, PathBuf};
+mod figures;
+mod load;
 
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use figures::{Op, Range, Users};
+pub use load::SpecError;
+
 use crate::tier::TierSpec;
-use crate::validate::{SpecProblem, validate};
 
 /// A system as its `system.yaml` describes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -113,19 +115,6 @@ pub struct Tier {
     pub render: Option<TierSpec>,
 }
 
-/// For how many users a tier is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Users {
-    /// From.
-    pub min: u64,
-    /// To.
-    pub max: u64,
-    /// Whether the guide writes a plus behind `max`.
-    #[serde(default)]
-    pub and_more: bool,
-}
-
 /// What a tier costs a month: the guide's headline and its items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -145,15 +134,6 @@ pub struct CostItem {
     pub name: String,
     /// US dollars a month.
     pub usd: Range,
-}
-
-/// A number, or two: from and to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Range {
-    /// From.
-    pub min: u64,
-    /// To.
-    pub max: u64,
 }
 
 /// When a tier is outgrown.
@@ -184,23 +164,6 @@ pub enum Rule {
         /// About what.
         manual: String,
     },
-}
-
-/// How a metric is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Op {
-    /// At least.
-    #[serde(rename = ">=")]
-    AtLeast,
-    /// More than.
-    #[serde(rename = ">")]
-    MoreThan,
-    /// At most.
-    #[serde(rename = "<=")]
-    AtMost,
-    /// Less than.
-    #[serde(rename = "<")]
-    LessThan,
 }
 
 /// Something a tier must pass: always a text, a number where the guide has one.
@@ -300,77 +263,6 @@ pub struct Support {
     pub url: String,
 }
 
-/// Why a `system.yaml` can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SpecError {
-    /// It can't be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// It is no YAML, or has keys or values that don't belong there.
-    #[error("{}:{line}:{column}: {message}", path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// From 1; 0 when unknown.
-        line: u64,
-        /// From 1; 0 when unknown.
-        column: u64,
-        /// What is wrong.
-        message: String,
-    },
-    /// Its values contradict each other.
-    #[error("{} has {} value(s) that can't be used: {}", path.display(), problems.len(), list(problems))]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// All that is wrong.
-        problems: Vec<SpecProblem>,
-    },
-}
-
-fn list(problems: &[SpecProblem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-}
-
-impl SystemSpec {
-    /// Reads and validates a `system.yaml`.
-    ///
-    /// # Errors
-    /// When it can't be read, is no YAML of this shape, or its values contradict each other.
-    pub fn load(path: &Path) -> Result<Self, SpecError> {
-        let text = std::fs::read_to_string(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text, path)
-    }
-
-    /// Reads and validates the text of a `system.yaml`; `path` is only named in errors.
-    ///
-    /// # Errors
-    /// When it is no YAML of this shape, or its values contradict each other.
-    pub fn parse(text: &str, path: &Path) -> Result<Self, SpecError> {
-        let system: Self = serde_saphyr::from_str(text).map_err(|error| {
-            let location = error.location();
-            SpecError::Parse {
-                path: path.to_owned(),
-                line: location.map_or(0, |l| l.line()),
-                column: location.map_or(0, |l| l.column()),
-                message: crate::yaml::error_text(&error),
-            }
-        })?;
-        let problems = validate(&system);
-        if problems.is_empty() { Ok(system) } else { Err(SpecError::Invalid { path: path.to_owned(), problems }) }
-    }
-
-    /// The tiers in order.
-    pub fn tier_names(&self) -> impl Iterator<Item = &str> {
-        self.tiers.keys().map(String::as_str)
-    }
-}
-
 impl Tier {
     /// Where the guide contradicts itself about this tier: what is written down, and what its sums show.
     pub fn all_conflicts(&self) -> Vec<String> {
@@ -390,80 +282,5 @@ impl Cost {
     pub fn sum(&self) -> Range {
         let sum = |of: fn(&Range) -> u64| self.items.iter().map(|item| of(&item.usd)).sum();
         Range { min: sum(|usd| usd.min), max: sum(|usd| usd.max) }
-    }
-}
-
-impl fmt::Display for Users {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}{}", self.min, self.max, if self.and_more { "+" } else { "" })
-    }
-}
-
-impl fmt::Display for Range {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.min == self.max { write!(f, "{}", self.min) } else { write!(f, "{}-{}", self.min, self.max) }
-    }
-}
-
-impl fmt::Display for Op {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::AtLeast => ">=",
-            Self::MoreThan => ">",
-            Self::AtMost => "<=",
-            Self::LessThan => "<",
-        })
-    }
-}
-
-impl Op {
-    /// Whether `left op right` holds.
-    pub fn holds(self, left: f64, right: f64) -> bool {
-        match self {
-            Self::AtLeast => left >= right,
-            Self::MoreThan => left > right,
-            Self::AtMost => left <= right,
-            Self::LessThan => left < right,
-        }
-    }
-}
-
-impl Serialize for Range {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        [self.min, self.max].serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Range {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct RangeVisitor;
-
-        impl<'de> Visitor<'de> for RangeVisitor {
-            type Value = Range;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number of dollars, or [from, to]")
-            }
-
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Range, E> {
-                Ok(Range { min: value, max: value })
-            }
-
-            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Range, E> {
-                let value = u64::try_from(value).map_err(|_| E::custom("a cost can't be negative"))?;
-                self.visit_u64(value)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Range, A::Error> {
-                let min = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(0, &self))?;
-                let max = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(1, &self))?;
-                if seq.next_element::<u64>()?.is_some() {
-                    return Err(de::Error::invalid_length(3, &self));
-                }
-                Ok(Range { min, max })
-            }
-        }
-
-        deserializer.deserialize_any(RangeVisitor)
     }
 }

@@ -101,7 +101,12 @@ impl Templates {
         TEMPLATES.iter().map(|template| self.fill_one(template, &value, &context)).collect()
     }
 
-    fn fill_one(&self, template: &Template, page: &Value, context: &Context) -> Result<(String, String), TemplateError> {
+    fn fill_one(
+        &self,
+        template: &Template,
+        page: &Value,
+        context: &Context,
+    ) -> Result<(String, String), TemplateError> {
         let source = &self.sources[template.path];
         let parsed = self
             .tera

@@ -1,12 +1,16 @@
 //! What a `system.yaml` must satisfy beyond its shape: names that are names, numbers that fit each other.
 
+mod names;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
 use k8s_templates::{IntOrPercent, Quantity};
 use serde::Serialize;
 
-use crate::system::{Range, SystemSpec, Tier};
+use names::Validator;
+
+use crate::system::{SystemSpec, Tier};
 use crate::tier::{Kind, Service, TierSpec, Variable};
 
 /// A value of a `system.yaml` that can't be used.
@@ -73,81 +77,6 @@ pub(crate) fn validate(system: &SystemSpec) -> Vec<SpecProblem> {
     v.problems
 }
 
-struct Validator {
-    at: String,
-    problems: Vec<SpecProblem>,
-}
-
-impl Validator {
-    fn add(&mut self, at: &str, message: impl Into<String>, remedy: impl Into<String>) {
-        let at = format!("{}{at}", self.at).trim_end_matches('.').to_owned();
-        self.problems.push(SpecProblem { at, message: message.into(), remedy: remedy.into() });
-    }
-
-    /// A DNS label, which is what Kubernetes and Render take for names.
-    fn name(&mut self, at: &str, name: &str) {
-        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let bytes = name.as_bytes();
-        let ok = bytes.len() <= 50 && bytes.iter().all(|b| inner(*b)) && edge(bytes.first()) && edge(bytes.last());
-        if !ok || !bytes[0].is_ascii_lowercase() {
-            self.add(at, format!("`{name}` is no name"), "use a-z, 0-9 and `-`, starting with a letter, at most 50");
-        }
-    }
-
-    /// A key in a secret, which is also a file's name.
-    fn key(&mut self, at: &str, key: &str) {
-        let ok = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-        if !ok || key.starts_with('.') {
-            self.add(at, format!("`{key}` is no key of a secret"), "use letters, digits, `-`, `_` and `.`");
-        }
-    }
-
-    fn variable(&mut self, at: &str, name: &str) {
-        let ok = name.bytes().next().is_some_and(|b| b.is_ascii_uppercase())
-            && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
-        if !ok {
-            self.add(at, format!("`{name}` is no variable's name"), "use A-Z, 0-9 and `_`, starting with a letter");
-        }
-    }
-
-    /// Goes into comments, where a line break would end the comment.
-    fn line(&mut self, at: &str, text: &str) {
-        if text.chars().any(char::is_control) {
-            self.add(at, "it has a line break or another control character", "keep it on one line");
-        }
-    }
-
-    fn image(&mut self, at: &str, image: &str) {
-        let name = image.rsplit('/').next().unwrap_or(image);
-        let tag = name.split_once(':').map(|(_, tag)| tag);
-        let clean = image.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:@".contains(&b));
-        if !clean || image.is_empty() {
-            self.add(at, format!("`{image}` is no image"), "use host/name:version");
-        } else if !image.contains("@sha256:") && matches!(tag, None | Some("latest" | "")) {
-            self.add(at, format!("`{image}` is not pinned"), "give it a version or a digest");
-        }
-    }
-
-    fn path(&mut self, at: &str, path: &str) {
-        if !path.starts_with('/') || path.bytes().any(|b| b.is_ascii_whitespace() || b == b'"' || b == b'\'') {
-            self.add(at, format!("`{path}` is no HTTP path"), "start it with `/`, without blanks or quotes");
-        }
-    }
-
-    fn range(&mut self, at: &str, range: Range) {
-        if range.min > range.max {
-            self.add(at, format!("from {} to {} is no range", range.min, range.max), "write the smaller one first");
-        }
-    }
-
-    fn within(&mut self, at: &str, value: u32, from: u32, to: u32) {
-        if !(from..=to).contains(&value) {
-            self.add(at, format!("{value} is outside {from} to {to}"), "use a value between them");
-        }
-    }
-}
-
 fn tier_facts(v: &mut Validator, tier: &Tier) {
     if tier.users.min > tier.users.max {
         v.add("users", format!("from {} to {} is no range", tier.users.min, tier.users.max), "swap them");
@@ -170,7 +99,10 @@ fn tier_spec(v: &mut Validator, spec: &TierSpec) {
     v.image("source.base_image", &spec.source.base_image);
     let path = &spec.source.deploy_path;
     let parts_ok = path.split('/').all(|part| {
-        !part.is_empty() && part != "." && part != ".." && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        !part.is_empty()
+            && part != "."
+            && part != ".."
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     });
     if !parts_ok {
         v.add("source.deploy_path", format!("`{path}` is no path within a repository"), "use e.g. deploy/tier2");
@@ -219,7 +151,11 @@ fn calls(v: &mut Validator, spec: &TierSpec) {
             match spec.service(callee) {
                 None => v.add(&at, format!("there is no service `{callee}`"), "name one of `services`"),
                 Some(other) if other.kind == Kind::Worker => {
-                    v.add(&at, format!("`{callee}` is a worker, nobody can call it"), "make it private, or use the queue");
+                    v.add(
+                        &at,
+                        format!("`{callee}` is a worker, nobody can call it"),
+                        "make it private, or use the queue",
+                    );
                 }
                 Some(_) => {}
             }
@@ -239,9 +175,7 @@ fn service_spec(v: &mut Validator, at: &str, service: &Service) {
         v.add(&format!("{at}.command"), "there is no program to start", "use e.g. [node, dist/main.js]");
     }
     let (requests, limits) = (&service.resources.requests, &service.resources.limits);
-    for (name, request, limit) in
-        [("cpu", &requests.cpu, &limits.cpu), ("memory", &requests.memory, &limits.memory)]
-    {
+    for (name, request, limit) in [("cpu", &requests.cpu, &limits.cpu), ("memory", &requests.memory, &limits.memory)] {
         let at = format!("{at}.resources.requests.{name}");
         if request.is_zero() {
             v.add(&at, "it requests nothing, so its use can't be measured", "request something");
@@ -345,7 +279,10 @@ fn data_stores(v: &mut Validator, spec: &TierSpec) {
     if wanted > there {
         v.add(
             "database.pool_size",
-            format!("{pods} pods with {} connections each want {wanted}, the server leaves {there}", database.pool_size),
+            format!(
+                "{pods} pods with {} connections each want {wanted}, the server leaves {there}",
+                database.pool_size
+            ),
             "lower pool_size or the services' scaling.max, or raise max_connections",
         );
     }

@@ -157,38 +157,39 @@ pub fn write(set: &RenderedSet, out: &Path, keep: &Path, before: &Before) -> Res
     Ok(written(true))
 }
 
-/// Puts back what was in `out` before [`write`]: the kept set, an empty folder, or nothing. Doing it again ends the same.
+/// Puts back what was in `out` before [`write()`]: the kept set, an empty folder, or nothing. Doing it again ends the same.
 ///
 /// # Errors
 /// When the folder holds what we did not write, the kept set is gone, or the file system refuses.
 pub fn restore(out: &Path, keep: &Path, before: &Before) -> Result<(), WriteError> {
     let out = resolve(out)?;
-    let parent = parent_of(&out);
-    if !parent.exists() {
-        // Nothing was written, or it was put back already; a set or a folder that should be here is made again.
-        if before.state == State::Nothing {
-            return Ok(());
-        }
-        fs::create_dir_all(parent).map_err(WriteError::io("create", parent))?;
+    // Without the folder above there is nothing to take away, only something to put back.
+    if before.state != State::Nothing || parent_of(&out).exists() {
+        put_back(&out, keep, before)?;
     }
-    let lock = lock(parent)?;
-    place::recover(&out)?;
-    let now = on_disk(&out)?;
+    match &before.missing_parent {
+        Some(top) => place::remove_empty_parents(&out, top),
+        None => Ok(()),
+    }
+}
+
+fn put_back(out: &Path, keep: &Path, before: &Before) -> Result<(), WriteError> {
+    let parent = parent_of(out);
+    fs::create_dir_all(parent).map_err(WriteError::io("create", parent))?;
+    let _lock = lock(parent)?;
+    place::recover(out)?;
+    let now = on_disk(out)?;
     if let OnDisk::Foreign(foreign) = now {
-        return Err(WriteError::Foreign { out, foreign });
+        return Err(WriteError::Foreign { out: out.to_owned(), foreign });
     }
-    if !before.is(&now) {
-        match before.state {
-            State::Nothing => place::remove(&out)?,
-            State::Empty => place::replace(&out, None, &now)?,
-            State::Set => place::replace(&out, Some(&kept_set(keep, before)?), &now)?,
-        }
+    if before.is(&now) {
+        return Ok(());
     }
-    drop(lock);
-    if let Some(top) = &before.missing_parent {
-        place::remove_empty_parents(&out, top)?;
+    match before.state {
+        State::Nothing => place::remove(out),
+        State::Empty => place::replace(out, None, &now),
+        State::Set => place::replace(out, Some(&kept_set(keep, before)?), &now),
     }
-    Ok(())
 }
 
 /// Keeps a set in a folder of its own, unless it is there already.

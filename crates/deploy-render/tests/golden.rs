@@ -56,11 +56,15 @@ fn the_switch_only_changes_the_name_of_the_secret() {
         for line in file.unified.lines().skip(2).filter(|line| line.starts_with(['+', '-'])) {
             let line = line.replace('_', "-");
             // The source has no replica, so its reads use the key for writing.
-            let about_the_secret = line.contains("oviya-database-tier") || line.contains("key: read-url") || line.contains("key: url");
+            let about_the_secret =
+                line.contains("oviya-database-tier") || line.contains("key: read-url") || line.contains("key: url");
             assert!(about_the_secret, "{}: {line}", file.path);
         }
     }
-    assert_eq!(changed, [".env.example", "ROLLBACK.md", "compose.yaml", "k8s/api.yaml", "k8s/worker.yaml", "render.yaml"]);
+    assert_eq!(
+        changed,
+        [".env.example", "ROLLBACK.md", "compose.yaml", "k8s/api.yaml", "k8s/worker.yaml", "render.yaml"]
+    );
 }
 
 fn golden(tier: &str, database: DatabaseTarget, name: &str) {

@@ -101,9 +101,7 @@ impl<'a> Set<'a> {
     /// The deployments of a namespace whose pods carry all these labels.
     fn selected(&self, namespace: &str, selector: &'a crate::object::Labels) -> Vec<&'a Deployment> {
         let in_namespace = |d: &Deployment| d.metadata.namespace.as_deref().unwrap_or("") == namespace;
-        self.deployments()
-            .filter(|d| in_namespace(d) && selects(selector, &d.spec.template.metadata.labels))
-            .collect()
+        self.deployments().filter(|d| in_namespace(d) && selects(selector, &d.spec.template.metadata.labels)).collect()
     }
 
     fn deployment(&self, namespace: &str, name: &str) -> Option<&'a Deployment> {

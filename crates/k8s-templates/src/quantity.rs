@@ -7,11 +7,20 @@ use serde::{Deserialize, Serialize};
 
 /// An amount such as `500m`, `2`, `512Mi` or `2Gi`: kept as written, compared by value.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "Written", into = "String")]
 pub struct Quantity {
     text: String,
     /// Thousandths of the unit, so that `500m` is exact. i128 because `16Ei` in thousandths leaves 64 bits.
     thousandths: i128,
+}
+
+/// How YAML may hold a quantity: `cpu: 2` is a number there.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a quantity such as `500m`, `2` or `512Mi`")]
+enum Written {
+    Text(String),
+    Int(u64),
+    Float(f64),
 }
 
 /// Why a text is no quantity.
@@ -90,11 +99,15 @@ impl Quantity {
     }
 }
 
-impl TryFrom<String> for Quantity {
+impl TryFrom<Written> for Quantity {
     type Error = QuantityError;
 
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::parse(&text)
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        match written {
+            Written::Text(text) => Self::parse(&text),
+            Written::Int(number) => Self::parse(&number.to_string()),
+            Written::Float(number) => Self::parse(&number.to_string()),
+        }
     }
 }
 

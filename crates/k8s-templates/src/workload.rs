@@ -138,8 +138,7 @@ const STARTUP_PERIOD_SECONDS: u32 = 5;
 
 /// The objects of a workload: ServiceAccount, Deployment, Service, HorizontalPodAutoscaler, PodDisruptionBudget.
 pub fn manifests(workload: &Workload) -> Vec<Object> {
-    let mut objects =
-        vec![Object::ServiceAccount(service_account(workload)), Object::Deployment(deployment(workload))];
+    let mut objects = vec![Object::ServiceAccount(service_account(workload)), Object::Deployment(deployment(workload))];
     if let Some(port) = workload.port.service {
         objects.push(Object::Service(service(workload, port)));
     }
@@ -245,10 +244,7 @@ fn pod(w: &Workload) -> PodSpec {
         termination_grace_period_seconds: Some(w.pre_stop_seconds + w.drain_seconds),
         topology_spread_constraints: vec![spread("topology.kubernetes.io/zone"), spread("kubernetes.io/hostname")],
         containers: vec![container(w)],
-        volumes: vec![Volume {
-            name: "tmp".to_owned(),
-            empty_dir: EmptyDir { size_limit: Some(w.tmp_size.clone()) },
-        }],
+        volumes: vec![Volume { name: "tmp".to_owned(), empty_dir: EmptyDir { size_limit: Some(w.tmp_size.clone()) } }],
     }
 }
 
@@ -259,9 +255,8 @@ fn container(w: &Workload) -> Container {
         timeout_seconds: Some(3),
         failure_threshold: Some(failures),
     };
-    let shares = |s: &Shares| {
-        BTreeMap::from([("cpu".to_owned(), s.cpu.clone()), ("memory".to_owned(), s.memory.clone())])
-    };
+    let shares =
+        |s: &Shares| BTreeMap::from([("cpu".to_owned(), s.cpu.clone()), ("memory".to_owned(), s.memory.clone())]);
     Container {
         name: w.name.clone(),
         image: w.image.clone(),
@@ -287,9 +282,7 @@ fn container(w: &Workload) -> Container {
         )),
         readiness_probe: Some(probe(&w.probes.readiness, PROBE_PERIOD_SECONDS, 3)),
         liveness_probe: Some(probe(&w.probes.liveness, PROBE_PERIOD_SECONDS, 3)),
-        lifecycle: Some(Lifecycle {
-            pre_stop: LifecycleHandler { sleep: Sleep { seconds: w.pre_stop_seconds } },
-        }),
+        lifecycle: Some(Lifecycle { pre_stop: LifecycleHandler { sleep: Sleep { seconds: w.pre_stop_seconds } } }),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             read_only_root_filesystem: Some(true),
@@ -302,9 +295,7 @@ fn container(w: &Workload) -> Container {
 
 fn env_var(env: &Env) -> EnvVar {
     match &env.source {
-        EnvSource::Value(value) => {
-            EnvVar { name: env.name.clone(), value: Some(value.clone()), value_from: None }
-        }
+        EnvSource::Value(value) => EnvVar { name: env.name.clone(), value: Some(value.clone()), value_from: None },
         EnvSource::Secret { name, key } => EnvVar {
             name: env.name.clone(),
             value: None,
@@ -361,10 +352,7 @@ fn autoscaler(w: &Workload, min: u32, max: u32, percent: u32) -> Hpa {
             }],
             // Up at once and doubling, down slowly: chat traffic comes in bursts, and a pod taken too early costs a
             // cold start.
-            behavior: Some(HpaBehavior {
-                scale_up: Some(rules(0, 100, 30)),
-                scale_down: Some(rules(300, 20, 60)),
-            }),
+            behavior: Some(HpaBehavior { scale_up: Some(rules(0, 100, 30)), scale_down: Some(rules(300, 20, 60)) }),
         },
     }
 }

@@ -1,4 +1,4 @@
-//! PostgreSQL's own client programs, pointed at one of our servers.
+//! Connecting to one of our servers: its URLs, and PostgreSQL's own client programs pointed at it.
 
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
@@ -6,6 +6,17 @@ use std::process::{Command, Stdio};
 use crate::{PgServer, SandboxError};
 
 impl PgServer {
+    /// The superuser's connection URL for a database.
+    pub fn url(&self, database: &str) -> String {
+        self.url_as(Self::SUPERUSER, self.superuser_password(), database)
+    }
+
+    /// The connection URL of another role.
+    pub fn url_as(&self, user: &str, password: &str, database: &str) -> String {
+        let [user, password, database] = [user, password, database].map(percent_encoded);
+        format!("postgresql://{user}:{password}@{}:{}/{database}", self.host(), self.port())
+    }
+
     /// Runs SQL (any number of statements) as the superuser and returns the rows, a line each, columns split by `|`.
     ///
     /// Stops at the first error; its message is in [`SandboxError::Program`].
@@ -74,4 +85,21 @@ impl PgServer {
 /// A name as a quoted SQL identifier.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn percent_encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_what_a_url_cannot_hold() {
+        for (text, expect) in [("plain_1.~-", "plain_1.~-"), ("p@ss/w:rd", "p%40ss%2Fw%3Ard"), ("é", "%C3%A9")] {
+            assert_eq!(percent_encoded(text), expect);
+        }
+    }
 }

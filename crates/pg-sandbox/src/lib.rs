@@ -33,6 +33,7 @@ mod error;
 mod install;
 pub mod oviya;
 mod paths;
+mod process;
 mod server;
 mod watchdog;
 mod wheel;

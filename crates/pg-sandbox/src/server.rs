@@ -1,8 +1,8 @@
 //! One cluster: made, started, stopped, crashed, restarted, and gone with its owner.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{OpenOptionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -12,6 +12,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::paths::{reachable_temp_dir, unprivileged};
+use crate::process::{children_of, is_running, random_password, send};
 use crate::watchdog::Watchdog;
 use crate::{PgInstall, SandboxError};
 
@@ -130,17 +131,6 @@ impl PgServer {
     /// A server with `wal_level = logical`, passwords (scram-sha-256) for everybody, and no other settings.
     pub fn builder() -> PgServerBuilder {
         PgServerBuilder::default()
-    }
-
-    /// The superuser's connection URL for a database.
-    pub fn url(&self, database: &str) -> String {
-        self.url_as(Self::SUPERUSER, &self.password, database)
-    }
-
-    /// The connection URL of another role.
-    pub fn url_as(&self, user: &str, password: &str, database: &str) -> String {
-        let [user, password, database] = [user, password, database].map(percent_encoded);
-        format!("postgresql://{user}:{password}@{HOST}:{}/{database}", self.port)
     }
 
     /// The address it listens on.
@@ -405,60 +395,9 @@ fn is_ready(data_dir: &Path, pid: u32) -> bool {
     lines.first() == Some(&pid.to_string().as_str()) && lines.get(7) == Some(&"ready")
 }
 
-fn send(signal: libc::c_int, pid: u32) {
-    // SAFETY: plain system call. The ids are a child we have not waited for, and its children; a failure means that it
-    // is gone already.
-    unsafe { libc::kill(pid as libc::pid_t, signal) };
-}
-
-fn is_running(pid: u32) -> bool {
-    // SAFETY: signal 0 only asks.
-    let asked = unsafe { libc::kill(pid as libc::pid_t, 0) };
-    asked == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
-}
-
-/// The server's processes: each is a direct child of the postmaster.
-fn children_of(parent: u32) -> Result<Vec<u32>, SandboxError> {
-    let proc_dir = Path::new("/proc/self/stat");
-    if proc_dir.exists() {
-        let entries = fs::read_dir("/proc").map_err(SandboxError::io("read", Path::new("/proc")))?;
-        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        return Ok(pids.filter(|pid| parent_of(*pid) == Some(parent)).collect());
-    }
-    let output = Command::new("pgrep").args(["-P", &parent.to_string()]).output();
-    let output = output.map_err(|source| SandboxError::Io { doing: "run pgrep".to_owned(), source })?;
-    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.trim().parse().ok()).collect())
-}
-
-/// The fourth field of `/proc/PID/stat`, counted after the name, which may hold anything but ends with the last `)`.
-fn parent_of(pid: u32) -> Option<u32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    text.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
-}
-
-fn random_password() -> Result<String, SandboxError> {
-    let path = Path::new("/dev/urandom");
-    let mut bytes = [0u8; 16];
-    let mut file = File::open(path).map_err(SandboxError::io("open", path))?;
-    file.read_exact(&mut bytes).map_err(SandboxError::io("read", path))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn percent_encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn escapes_what_a_url_cannot_hold() {
-        for (text, expect) in [("plain_1.~-", "plain_1.~-"), ("p@ss/w:rd", "p%40ss%2Fw%3Ard"), ("é", "%C3%A9")] {
-            assert_eq!(percent_encoded(text), expect);
-        }
-    }
 
     #[test]
     fn later_settings_win_and_are_quoted() {
@@ -467,12 +406,5 @@ mod tests {
         assert!(text.find("wal_level = 'logical'") < text.find("wal_level = 'replica'"));
         assert!(text.contains("fsync = 'off'") && text.ends_with("x.y = 'it''s'\n"), "{text}");
         assert!(!configuration(&[], true).contains("fsync"));
-    }
-
-    #[test]
-    fn reads_a_process_parent() {
-        if Path::new("/proc/self/stat").exists() {
-            assert_eq!(parent_of(std::process::id()), Some(std::os::unix::process::parent_id()));
-        }
     }
 }

@@ -118,7 +118,8 @@ unsafe fn watch(leash: RawFd, life: RawFd, rm: &[*const libc::c_char; 5]) -> ! {
         libc::kill(-group, libc::SIGCONT);
         let mut gone = libc::pollfd { fd: 1, events: libc::POLLIN, revents: 0 };
         if libc::poll(&raw mut gone, 1, PATIENCE_MS) == 0 {
-            // A child in a session of its own can kill the whole group without ending itself.
+            // The postmaster is stuck. A child in a session of its own can kill the group without ending itself. The
+            // backends lead groups of their own and see that they lost their postmaster at the next wait for anything.
             if libc::fork() == 0 {
                 libc::setsid();
                 libc::kill(-group, libc::SIGKILL);

@@ -15,26 +15,32 @@ use crate::extension::list;
 use crate::findings::finding;
 use crate::provider::Provider;
 
+/// Their names, and how they read a request's token as PostgREST hands it over: all claims in one setting, or (its
+/// older way, which comes first as on Supabase) one setting a claim.
 const FUNCTIONS: &[(&str, &str)] = &[
     (
         "uid",
         "create function auth.uid() returns uuid language sql stable
-         return (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid;",
+         return coalesce(nullif(current_setting('request.jwt.claim.sub', true), ''),
+                         nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid;",
     ),
     (
         "jwt",
         "create function auth.jwt() returns jsonb language sql stable
-         return nullif(current_setting('request.jwt.claims', true), '')::jsonb;",
+         return coalesce(nullif(current_setting('request.jwt.claim', true), ''),
+                         nullif(current_setting('request.jwt.claims', true), ''))::jsonb;",
     ),
     (
         "role",
         "create function auth.role() returns text language sql stable
-         return nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role';",
+         return coalesce(nullif(current_setting('request.jwt.claim.role', true), ''),
+                         nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role');",
     ),
     (
         "email",
         "create function auth.email() returns text language sql stable
-         return nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'email';",
+         return coalesce(nullif(current_setting('request.jwt.claim.email', true), ''),
+                         nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'email');",
     ),
 ];
 

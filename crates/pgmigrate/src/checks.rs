@@ -74,7 +74,7 @@ const SOURCE_QUESTIONS: &[(&str, Severity, &str, &str)] = &[
     ),
     (
         "select format('sequence %I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-          where c.relkind = 'S' and n.nspname = any ($1) and not has_sequence_privilege(c.oid, 'select') order by 1",
+          where n.nspname = any ($1) and case c.relkind when 'S' then not has_sequence_privilege(c.oid, 'select') else false end order by 1",
         Blocks,
         "the source role may not read it",
         "grant select on it to the source role",

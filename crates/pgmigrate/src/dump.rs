@@ -27,8 +27,8 @@ pub(crate) async fn find(bin: Option<&Path>, needed: u32) -> Result<PgDump, Erro
     if let Some(found) = probe(chosen.into_iter().collect(), &mut seen).await.filter(|d| d.major >= needed) {
         return Ok(found);
     }
-    let path = std::env::var_os("PATH").map(|p| std::env::split_paths(&p).collect::<Vec<_>>());
-    let mut folders = path.unwrap_or_else(Vec::new);
+    let path = std::env::var_os("PATH");
+    let mut folders: Vec<PathBuf> = path.iter().flat_map(std::env::split_paths).collect();
     folders.extend(versioned("/usr/lib/postgresql", "bin"));
     folders.extend(versioned("/usr", "bin").into_iter().filter(|p| p.to_string_lossy().contains("pgsql-")));
     folders.extend(versioned("/opt/homebrew/opt", "bin").into_iter().filter(|p| p.to_string_lossy().contains("postgresql")));

@@ -1,1 +1,42 @@
-//! pgmigrate
+//! Moves a Postgres database: [`assess()`] looks at both ends, [`copy()`] carries schema and rows over, [`verify()`]
+//! compares every row, the fence keeps the source still meanwhile, and [`copy_undo`] takes a copy back.
+//!
+//! [`action`] offers all of it to the runbook engine. The crate prints nothing and knows no command line.
+
+pub mod action;
+mod assess;
+mod auth;
+mod catalog;
+mod checks;
+mod copy;
+mod ddl;
+mod dump;
+mod error;
+mod extension;
+mod fence;
+mod findings;
+mod finish;
+mod leftover;
+mod load;
+mod locate;
+mod provider;
+mod queue;
+mod roles;
+mod row_hash;
+mod schema;
+mod state;
+mod stream;
+mod survey;
+mod toc;
+mod undo;
+mod verify;
+mod writes;
+
+pub use assess::{AssessOptions, Assessment, Required, TableFacts, assess};
+pub use catalog::ServerFacts;
+pub use copy::{CopyOptions, CopyReport, copy};
+pub use error::Error;
+pub use fence::{FenceBefore, FenceReport, fence, fence_before, fence_findings, fence_held, is_fenced, unfence};
+pub use provider::Provider;
+pub use undo::copy_undo;
+pub use verify::{Mismatch, MismatchKind, Verification, VerifyOptions, verify};

@@ -152,10 +152,10 @@ async fn drop_default_privileges(target: &Session) -> Result<(), Error> {
                   (select grantee, privilege_type, false from aclexplode(d.defaclacl)
                    except
                    select grantee, privilege_type, false from aclexplode(
-                       case when d.defaclnamespace = 0 then acldefault(d.defaclobjtype, d.defaclrole) else '{}' end))
+                       case when d.defaclnamespace = 0 then acldefault(d.defaclobjtype, d.defaclrole) else null end))
                   union all
                   (select grantee, privilege_type, true from aclexplode(
-                       case when d.defaclnamespace = 0 then acldefault(d.defaclobjtype, d.defaclrole) else '{}' end)
+                       case when d.defaclnamespace = 0 then acldefault(d.defaclobjtype, d.defaclrole) else null end)
                    except
                    select grantee, privilege_type, true from aclexplode(d.defaclacl))) x (grantee, privilege_type, is_default)
               where d.defaclrole = (select oid from pg_roles where rolname = current_user)",

@@ -112,7 +112,7 @@ pub enum Event {
     RunEnded {
         /// Run id.
         run: String,
-        /// `completed`, `unwound`, `stuck` or `paused`.
+        /// `completed`, `unwound`, `stuck`, `paused` or `past_no_return`.
         status: String,
         /// Seconds since it (or its resume) started.
         seconds: f64,

@@ -116,7 +116,9 @@ pub struct MigrateArgs {
 
 /// `status`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  tierlift status                 all runs, newest first\n  tierlift status 20261123-09     one run, by any unique prefix")]
+#[command(
+    after_help = "Examples:\n  tierlift status                 all runs, newest first\n  tierlift status 20261123-09     one run, by any unique prefix"
+)]
 pub struct StatusArgs {
     /// A run's id, or a unique prefix of it
     pub run: Option<String>,

@@ -3,16 +3,20 @@
 mod cli;
 mod commands;
 pub mod exit;
+mod plan_text;
 mod registry;
 mod reporter;
 mod style;
 mod systems;
+mod target_lock;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use runbook::Failure;
+
+pub use registry::Actions;
 
 use crate::cli::{Cli, Command};
 use crate::reporter::{Mode, Screen};

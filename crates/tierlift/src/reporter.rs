@@ -157,7 +157,8 @@ fn describe(progress: &Progress, item: &Item, now: Instant) -> String {
             parts.push(format!("{}/s", bytes(bytes_per_s as u64)));
         }
         let (done, total) = extent(progress);
-        let speed = if progress.rows_total.is_none() && progress.bytes_total.is_some() { bytes_per_s } else { rows_per_s };
+        let speed =
+            if progress.rows_total.is_none() && progress.bytes_total.is_some() { bytes_per_s } else { rows_per_s };
         if let Some(total) = total.filter(|total| *total > done && speed > 0.0) {
             parts.push(format!("{} left", seconds((total - done) as f64 / speed)));
         }

@@ -29,7 +29,12 @@ pub async fn take(url: &PgUrl) -> Result<AdvisoryLock, Failure> {
                 ),
                 None => "another run held it until just now".to_owned(),
             };
-            Err(Failure::new(FailureKind::Locked, object, who, "wait until that run ends, or stop it where it was started"))
+            Err(Failure::new(
+                FailureKind::Locked,
+                object,
+                who,
+                "wait until that run ends, or stop it where it was started",
+            ))
         }
         Err(error) => Err(Failure::from_error(FailureKind::InvalidInput, object, &error, error.hint())),
     }

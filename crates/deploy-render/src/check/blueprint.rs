@@ -70,7 +70,11 @@ fn check_service(document: &Value, at: &str, service: &Value, report: &mut Repor
     if !scaling.is_null() {
         let (min, max) = (scaling["minInstances"].as_u64(), scaling["maxInstances"].as_u64());
         if min > max || min.is_none_or(|min| min == 0) {
-            report.add(format!("{at}.scaling"), "minInstances must be at least 1 and at most maxInstances", "swap them");
+            report.add(
+                format!("{at}.scaling"),
+                "minInstances must be at least 1 and at most maxInstances",
+                "swap them",
+            );
         }
         if free {
             report.add(format!("{at}.scaling"), "the free plan can't scale", "remove it or change the plan");

@@ -46,11 +46,17 @@ pub(super) fn check(text: &str, report: &mut Report) {
             "CMD" | "ENTRYPOINT" => {
                 stage.starts = stage.starts || instruction == "CMD";
                 if serde_json::from_str::<Vec<String>>(&rest).is_err() {
-                    report.add(at, format!("{instruction} runs through a shell, which keeps signals to itself"), "write it as a JSON list");
+                    report.add(
+                        at,
+                        format!("{instruction} runs through a shell, which keeps signals to itself"),
+                        "write it as a JSON list",
+                    );
                 }
             }
             "ENV" | "ARG" => check_value(&at, &rest, report),
-            "ADD" if rest.contains("://") => report.add(at, "what ADD fetches is not checked", "use --checksum, or COPY"),
+            "ADD" if rest.contains("://") => {
+                report.add(at, "what ADD fetches is not checked", "use --checksum, or COPY")
+            }
             _ => {}
         }
     }
@@ -72,7 +78,9 @@ fn check_stage(stage: &Stage, report: &mut Report) {
     match user.parse::<u32>() {
         Ok(0) => report.add(&at, "it runs as root", "add USER 10001:10001"),
         Ok(_) => {}
-        Err(_) => report.add(&at, "its user is no number, so nobody can tell that it is not root", "add USER 10001:10001"),
+        Err(_) => {
+            report.add(&at, "its user is no number, so nobody can tell that it is not root", "add USER 10001:10001")
+        }
     }
     if !stage.health {
         report.add(&at, "it has no HEALTHCHECK", "add one");

@@ -52,14 +52,7 @@ pub(super) fn replace(out: &Path, set: Option<&RenderedSet>, now: &OnDisk) -> Re
         rename(&new, out)?;
         return sync_dir(parent_of(out));
     }
-    let old = if exchange(&new, out)? {
-        new
-    } else {
-        let old = set_aside(out);
-        rename(out, &old)?;
-        rename(&new, out)?;
-        old
-    };
+    let old = if exchange(&new, out)? { new } else { rename_twice(&new, out)? };
     // Somebody may have edited a file after we looked: what was exchanged must be what we saw.
     if on_disk(&old)? != *now {
         return put_back(out, &old);
@@ -100,10 +93,20 @@ fn write_files(set: &RenderedSet, dir: &Path) -> Result<(), WriteError> {
         file.write_all(bytes).map_err(WriteError::io("write", &path))?;
         file.sync_all().map_err(WriteError::io("sync", &path))?;
     }
-    let mut dirs: Vec<PathBuf> = set.files().filter_map(|(path, _)| Path::new(path).parent().map(Path::to_owned)).collect();
+    let mut dirs: Vec<PathBuf> =
+        set.files().filter_map(|(path, _)| Path::new(path).parent().map(Path::to_owned)).collect();
     dirs.sort();
     dirs.dedup();
     dirs.iter().try_for_each(|path| sync_dir(&dir.join(path)))
+}
+
+/// For systems that can't exchange: a kill between the two renames leaves nothing in the folder's place, and
+/// [`recover`] puts the old set back. Returns where the old set is.
+fn rename_twice(new: &Path, out: &Path) -> Result<PathBuf, WriteError> {
+    let old = set_aside(out);
+    rename(out, &old)?;
+    rename(new, out)?;
+    Ok(old)
 }
 
 fn put_back(out: &Path, old: &Path) -> Result<(), WriteError> {
@@ -159,9 +162,8 @@ fn exchange(a: &Path, b: &Path) -> Result<bool, WriteError> {
     };
     let (c_a, c_b) = (c_path(a)?, c_path(b)?);
     // SAFETY: both pointers are to NUL-terminated strings that live until after the call, which keeps neither.
-    let result = unsafe {
-        libc::renameat2(libc::AT_FDCWD, c_a.as_ptr(), libc::AT_FDCWD, c_b.as_ptr(), libc::RENAME_EXCHANGE)
-    };
+    let result =
+        unsafe { libc::renameat2(libc::AT_FDCWD, c_a.as_ptr(), libc::AT_FDCWD, c_b.as_ptr(), libc::RENAME_EXCHANGE) };
     if result == 0 {
         return Ok(true);
     }
@@ -176,4 +178,41 @@ fn exchange(a: &Path, b: &Path) -> Result<bool, WriteError> {
 #[cfg(not(target_os = "linux"))]
 fn exchange(_a: &Path, _b: &Path) -> Result<bool, WriteError> {
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(text: &str) -> RenderedSet {
+        let mut set = RenderedSet::default();
+        set.insert("a/b.txt", text).expect("a path within a folder");
+        set
+    }
+
+    #[test]
+    fn an_edit_made_at_the_last_moment_is_not_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        replace(&out, Some(&set("old")), &OnDisk::Nothing).unwrap();
+        fs::write(out.join("a/b.txt"), "mine").unwrap();
+        let error = replace(&out, Some(&set("new")), &OnDisk::Ours(set("old"))).unwrap_err();
+        assert!(matches!(error, WriteError::Moved { .. }), "{error}");
+        assert_eq!(fs::read_to_string(out.join("a/b.txt")).unwrap(), "mine");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn two_renames_do_what_an_exchange_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let (out, new) = (dir.path().join("out"), dir.path().join("new"));
+        replace(&out, Some(&set("old")), &OnDisk::Nothing).unwrap();
+        replace(&new, Some(&set("new")), &OnDisk::Nothing).unwrap();
+        let old = rename_twice(&new, &out).unwrap();
+        assert_eq!(on_disk(&out).unwrap(), OnDisk::Ours(set("new")));
+        assert_eq!(on_disk(&old).unwrap(), OnDisk::Ours(set("old")));
+        recover(&out).unwrap();
+        assert_eq!(on_disk(&out).unwrap(), OnDisk::Ours(set("new")));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
 }

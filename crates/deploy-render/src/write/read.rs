@@ -98,11 +98,7 @@ pub(super) fn record(set: &RenderedSet) -> Vec<u8> {
     bytes
 }
 
-fn compare(
-    record: Record,
-    files: BTreeMap<String, Vec<u8>>,
-    mut foreign: Foreign,
-) -> Result<OnDisk, WriteError> {
+fn compare(record: Record, files: BTreeMap<String, Vec<u8>>, mut foreign: Foreign) -> Result<OnDisk, WriteError> {
     for path in record.files.keys().filter(|path| !files.contains_key(*path)) {
         foreign.missing.push(path.clone());
     }

@@ -69,11 +69,9 @@ pub(super) fn check_disruption_budget(set: &Set, pdb: &Pdb, report: &mut Report)
         report.add("spec.selector", "it selects no pods", "use the labels of a Deployment's pod template");
     }
     match (&spec.min_available, &spec.max_unavailable) {
-        (None, None) | (Some(_), Some(_)) => report.add(
-            "spec",
-            "exactly one of minAvailable and maxUnavailable must be there",
-            "keep maxUnavailable",
-        ),
+        (None, None) | (Some(_), Some(_)) => {
+            report.add("spec", "exactly one of minAvailable and maxUnavailable must be there", "keep maxUnavailable")
+        }
         (None, Some(max)) => {
             if max.of(100) == 0 {
                 report.add(

@@ -7,17 +7,8 @@ use crate::core::ConfigMap;
 pub(super) const REMEDY: &str = "put it in a Secret and refer to it with secretKeyRef";
 
 /// Ends of names whose values are secrets.
-const SECRET_ENDS: [&str; 9] = [
-    "PASSWORD",
-    "PASSWD",
-    "SECRET",
-    "TOKEN",
-    "API_KEY",
-    "PRIVATE_KEY",
-    "ACCESS_KEY",
-    "CREDENTIALS",
-    "SIGNING_KEY",
-];
+const SECRET_ENDS: [&str; 9] =
+    ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "PRIVATE_KEY", "ACCESS_KEY", "CREDENTIALS", "SIGNING_KEY"];
 
 pub(super) fn check_config_map(config: &ConfigMap, report: &mut Report) {
     for (key, value) in &config.data {

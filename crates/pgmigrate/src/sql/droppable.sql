@@ -32,4 +32,5 @@ with things (classid, objid) as (
 select case i.type when 'statistics object' then 'statistics' when 'composite type' then 'type' else i.type end, i.identity
   from things t cross join lateral pg_catalog.pg_identify_object(t.classid, t.objid, 0) i
  where not exists (select from pg_catalog.pg_depend d
-                    where d.classid = t.classid and d.objid = t.objid and d.deptype in ('e', 'i'))
+                    where d.classid = t.classid and d.objid = t.objid and d.deptype in ('e', 'i')
+                      and d.refobjid <> t.objid)

@@ -2,7 +2,7 @@
 -- extension members aside (those come with their extension), and what they lean on.
 , foreign_objects (classid, objid, schema, name) as (
     select 'pg_catalog.pg_class'::regclass::oid, c.oid, n.nspname::text, c.relname::text
-      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = any ($2)
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = any ($2) and c.relkind <> 'i'
     union all
     select 'pg_catalog.pg_proc'::regclass, p.oid, n.nspname::text, p.proname::text
       from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace where n.nspname = any ($2)

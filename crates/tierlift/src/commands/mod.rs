@@ -4,6 +4,7 @@ pub mod migrate;
 pub mod pg;
 pub mod render;
 pub mod resume;
+mod run;
 pub mod status;
 pub mod tiers;
 pub mod vector;
@@ -31,9 +32,23 @@ pub fn database_url(text: &str, which: &str) -> Result<PgUrl, Failure> {
         })?,
         None => text.to_owned(),
     };
-    value.parse().map_err(|e: pg_session::SessionError| {
-        Failure::from_error(FailureKind::InvalidInput, which, &e, e.hint())
-    })
+    value
+        .parse()
+        .map_err(|e: pg_session::SessionError| Failure::from_error(FailureKind::InvalidInput, which, &e, e.hint()))
+}
+
+/// Refuses early what [`confirm`] would refuse later.
+///
+/// # Errors
+/// `InvalidInput` when nobody can be asked and `--yes` was not given.
+pub fn can_ask(yes: bool) -> Result<(), Failure> {
+    if yes || std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    Err(unconfirmed(
+        "there is no terminal to ask on",
+        "add --yes to start without being asked, or --dry-run to only look",
+    ))
 }
 
 /// Asks on the terminal before changing anything.
@@ -41,18 +56,19 @@ pub fn database_url(text: &str, which: &str) -> Result<PgUrl, Failure> {
 /// # Errors
 /// `InvalidInput` when nobody can be asked and `--yes` was not given, or the answer was no.
 pub fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
+    can_ask(yes)?;
     if yes {
         return Ok(());
-    }
-    let refuse = |message: &str, hint: &str| Err(Failure::new(FailureKind::InvalidInput, "", message, hint));
-    if !std::io::stdin().is_terminal() {
-        return refuse("there is no terminal to ask on", "add --yes to start without being asked, or --dry-run to only look");
     }
     eprint!("{question} [y/N] ");
     let mut answer = String::new();
     let read = std::io::stderr().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
     match (read, answer.trim()) {
         (Ok(_), "y" | "Y" | "yes") => Ok(()),
-        _ => refuse("not confirmed", "nothing was changed; answer y, or add --yes"),
+        _ => Err(unconfirmed("not confirmed", "nothing was changed; answer y, or add --yes")),
     }
+}
+
+fn unconfirmed(message: &str, hint: &str) -> Failure {
+    Failure::new(FailureKind::InvalidInput, "", message, hint)
 }

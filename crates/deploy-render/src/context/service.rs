@@ -1,0 +1,162 @@
+//! Services as templates see them.
+
+use k8s_templates::Quantity;
+use serde::Serialize;
+
+use super::variables::{SecretView, VariableView, secret_view, unique};
+use super::{docker_memory, shell_word};
+use crate::tier::{Kind, Runtime, Service, TierSpec};
+
+#[derive(Debug, Serialize)]
+pub(super) struct ServiceView {
+    name: String,
+    kind: Kind,
+    purpose: String,
+    image: String,
+    command: Vec<String>,
+    /// The command as one line, quoted for a shell where needed.
+    command_line: String,
+    port: u16,
+    readiness: String,
+    liveness: String,
+    startup_seconds: u32,
+    /// One-line program that exits 0 when the service is alive.
+    probe_script: String,
+    cpus: String,
+    /// Memory limit as Docker writes it.
+    memory: String,
+    /// Address and ports `compose.yaml` publishes it at.
+    publish: String,
+    /// Its name on Render, where names are the whole workspace's.
+    render_name: String,
+    min: u32,
+    max: u32,
+    cpu_percent: u32,
+    stop_seconds: u32,
+    render_plan: String,
+    domains: Vec<String>,
+    /// Services it calls.
+    calls: Vec<CallView>,
+    /// Plain variables, PORT included.
+    variables: Vec<VariableView>,
+    /// Secrets, those of database and cache included.
+    secrets: Vec<SecretView>,
+    /// Secrets but those of database and cache.
+    own_secrets: Vec<SecretView>,
+    /// Names of its secrets in `compose.yaml`, each once.
+    secret_ids: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct CalledView {
+    variable: String,
+    hostport: String,
+    /// Services that call it.
+    used_by: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct CallView {
+    variable: String,
+    kind: Kind,
+    /// Name and port in `compose.yaml`.
+    hostport: String,
+    render_name: String,
+}
+
+pub(super) fn service_view(
+    system: &str,
+    spec: &TierSpec,
+    index: u16,
+    service: &Service,
+    variables: &[VariableView],
+) -> ServiceView {
+    let mine = |v: &&VariableView| v.used_by.contains(&service.name);
+    let mut plain = vec![VariableView {
+        name: "PORT".to_owned(),
+        purpose: "where it listens".to_owned(),
+        value: Some(service.port.to_string()),
+        secret: None,
+        used_by: vec![service.name.clone()],
+    }];
+    plain.extend(variables.iter().filter(mine).filter(|v| v.value.is_some()).cloned());
+    let secrets: Vec<SecretView> = variables.iter().filter(mine).filter_map(secret_view).collect();
+    ServiceView {
+        name: service.name.clone(),
+        kind: service.kind,
+        purpose: service.purpose.clone(),
+        image: spec.image(service),
+        command: service.command.clone(),
+        command_line: service.command.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" "),
+        port: service.port,
+        readiness: service.health.readiness.clone(),
+        liveness: service.health.liveness.clone(),
+        startup_seconds: service.health.startup_seconds,
+        probe_script: probe_script(spec.source.runtime, service),
+        cpus: cores(&service.resources.limits.cpu),
+        memory: docker_memory(&service.resources.limits.memory),
+        publish: format!("127.0.0.1:{}:{}", service.port + index, service.port),
+        render_name: format!("{system}-{}", service.name),
+        min: service.scaling.min,
+        max: service.scaling.max,
+        cpu_percent: service.scaling.cpu_percent,
+        stop_seconds: service.shutdown.pre_stop_seconds + service.shutdown.drain_seconds,
+        render_plan: service.render_plan.clone(),
+        domains: spec.domains.iter().filter(|d| d.service == service.name).map(|d| d.host.clone()).collect(),
+        calls: service
+            .calls
+            .iter()
+            .filter_map(|name| spec.service(name))
+            .map(|callee| call_view(system, callee))
+            .collect(),
+        variables: plain,
+        own_secrets: secrets
+            .iter()
+            .filter(|s| spec.environment.iter().any(|v| v.name == s.variable))
+            .cloned()
+            .collect(),
+        secret_ids: unique(&secrets).map(|secret| secret.id.clone()).collect(),
+        secrets,
+    }
+}
+
+/// Services that others call.
+pub(super) fn called(spec: &TierSpec) -> Vec<CalledView> {
+    let callers = |name: &String| {
+        spec.services.iter().filter(|s| s.calls.contains(name)).map(|s| s.name.clone()).collect::<Vec<_>>()
+    };
+    spec.services
+        .iter()
+        .map(|service| CalledView {
+            variable: TierSpec::call_variable(&service.name),
+            hostport: format!("{}:{}", service.name, service.port),
+            used_by: callers(&service.name),
+        })
+        .filter(|called| !called.used_by.is_empty())
+        .collect()
+}
+
+pub(super) fn call_view(system: &str, service: &Service) -> CallView {
+    CallView {
+        variable: TierSpec::call_variable(&service.name),
+        kind: service.kind,
+        hostport: format!("{}:{}", service.name, service.port),
+        render_name: format!("{system}-{}", service.name),
+    }
+}
+
+/// A program that exits 0 when the service answers; the images have no curl.
+pub(super) fn probe_script(runtime: Runtime, service: &Service) -> String {
+    match runtime {
+        Runtime::Nestjs => format!(
+            "fetch('http://127.0.0.1:{}{}').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))",
+            service.port, service.health.liveness
+        ),
+    }
+}
+
+/// Cores as a decimal number, as Docker writes them.
+pub(super) fn cores(quantity: &Quantity) -> String {
+    let (whole, rest) = (quantity.millis() / 1000, quantity.millis() % 1000);
+    if rest == 0 { whole.to_string() } else { format!("{whole}.{rest:03}").trim_end_matches('0').to_owned() }
+}

@@ -1,0 +1,82 @@
+//! What names, keys, images and paths must look like.
+
+use super::SpecProblem;
+use crate::system::Range;
+
+/// Collects what is wrong, and knows what names look like.
+pub(super) struct Validator {
+    /// Put before every place.
+    pub(super) at: String,
+    /// All that is wrong so far.
+    pub(super) problems: Vec<SpecProblem>,
+}
+
+impl Validator {
+    pub(super) fn add(&mut self, at: &str, message: impl Into<String>, remedy: impl Into<String>) {
+        let at = format!("{}{at}", self.at).trim_end_matches('.').to_owned();
+        self.problems.push(SpecProblem { at, message: message.into(), remedy: remedy.into() });
+    }
+
+    /// A DNS label, which is what Kubernetes and Render take for names.
+    pub(super) fn name(&mut self, at: &str, name: &str) {
+        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let bytes = name.as_bytes();
+        let ok = bytes.len() <= 50 && bytes.iter().all(|b| inner(*b)) && edge(bytes.first()) && edge(bytes.last());
+        if !ok || !bytes[0].is_ascii_lowercase() {
+            self.add(at, format!("`{name}` is no name"), "use a-z, 0-9 and `-`, starting with a letter, at most 50");
+        }
+    }
+
+    /// A key in a secret, which is also a file's name.
+    pub(super) fn key(&mut self, at: &str, key: &str) {
+        let ok = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        if !ok || key.starts_with('.') {
+            self.add(at, format!("`{key}` is no key of a secret"), "use letters, digits, `-`, `_` and `.`");
+        }
+    }
+
+    pub(super) fn variable(&mut self, at: &str, name: &str) {
+        let ok = name.bytes().next().is_some_and(|b| b.is_ascii_uppercase())
+            && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+        if !ok {
+            self.add(at, format!("`{name}` is no variable's name"), "use A-Z, 0-9 and `_`, starting with a letter");
+        }
+    }
+
+    /// Goes into comments, where a line break would end the comment.
+    pub(super) fn line(&mut self, at: &str, text: &str) {
+        if text.chars().any(char::is_control) {
+            self.add(at, "it has a line break or another control character", "keep it on one line");
+        }
+    }
+
+    pub(super) fn image(&mut self, at: &str, image: &str) {
+        let name = image.rsplit('/').next().unwrap_or(image);
+        let tag = name.split_once(':').map(|(_, tag)| tag);
+        let clean = image.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:@".contains(&b));
+        if !clean || image.is_empty() {
+            self.add(at, format!("`{image}` is no image"), "use host/name:version");
+        } else if !image.contains("@sha256:") && matches!(tag, None | Some("latest" | "")) {
+            self.add(at, format!("`{image}` is not pinned"), "give it a version or a digest");
+        }
+    }
+
+    pub(super) fn path(&mut self, at: &str, path: &str) {
+        if !path.starts_with('/') || path.bytes().any(|b| b.is_ascii_whitespace() || b == b'"' || b == b'\'') {
+            self.add(at, format!("`{path}` is no HTTP path"), "start it with `/`, without blanks or quotes");
+        }
+    }
+
+    pub(super) fn range(&mut self, at: &str, range: Range) {
+        if range.min > range.max {
+            self.add(at, format!("from {} to {} is no range", range.min, range.max), "write the smaller one first");
+        }
+    }
+
+    pub(super) fn within(&mut self, at: &str, value: u32, from: u32, to: u32) {
+        if !(from..=to).contains(&value) {
+            self.add(at, format!("{value} is outside {from} to {to}"), "use a value between them");
+        }
+    }
+}

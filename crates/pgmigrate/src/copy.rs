@@ -1,0 +1,382 @@
+//! Copies a whole database: schema, rows from one snapshot, indexes, keys, sequences, everything after.
+//!
+//! Every piece is recorded on the target in the transaction that makes it, so a copy that was killed at any moment
+//! continues where it was and repeats nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use pg_session::{Access, PgUrl, Relation, Session, literal};
+use runbook::{Context, Severity};
+use serde::Serialize;
+
+use crate::assess::pooler_findings;
+use crate::checks;
+use crate::dump;
+use crate::error::Error;
+use crate::finish;
+use crate::leftover;
+use crate::load::{self, Load, TableLoad, Tally};
+use crate::schema::{self, Schema};
+use crate::state::{self, CopyState, PartRow, SourceId};
+use crate::stream::Meter;
+use crate::survey::Survey;
+use crate::undo::{self, Before};
+use crate::writes;
+use crate::{catalog, ddl};
+
+/// What to copy, and how.
+#[derive(Debug, Clone)]
+pub struct CopyOptions {
+    /// Where the data is.
+    pub source: PgUrl,
+    /// An empty database.
+    pub target: PgUrl,
+    /// Tables (or parts of tables) copied at once; by default what this machine and both ends can take.
+    pub jobs: Option<usize>,
+    /// Tables larger than this are cut into parts of about this size.
+    pub split_bytes: u64,
+    /// Folder of `pg_dump`; by default `TIERLIFT_PG_BIN`, then PATH, then where distributions install it.
+    pub pg_bin: Option<PathBuf>,
+}
+
+impl CopyOptions {
+    /// With every default.
+    pub fn new(source: PgUrl, target: PgUrl) -> Self {
+        Self { source, target, jobs: None, split_bytes: 256 * 1024 * 1024, pg_bin: None }
+    }
+}
+
+/// What a copy did.
+#[derive(Debug, Clone, Serialize)]
+pub struct CopyReport {
+    /// Tables that are now on the target.
+    pub tables: u64,
+    /// Their rows, those of earlier attempts included.
+    pub rows: u64,
+    /// Bytes that travelled, those of earlier attempts included.
+    pub bytes: u64,
+    /// Rows copied by this call alone.
+    pub rows_now: u64,
+    /// Parts copied by this call alone.
+    pub parts_now: u64,
+    /// Schema entries sent by this call alone.
+    pub entries_now: u64,
+    /// True when it continued an earlier attempt.
+    pub resumed: bool,
+    /// Wall-clock seconds of this call.
+    pub seconds: f64,
+    /// Tables, or parts of tables, that were copied at once.
+    pub jobs: u64,
+    /// What was left out or changed on the way, beside assess' findings.
+    pub notes: Vec<String>,
+}
+
+/// Copies, or finishes a copy that was interrupted.
+///
+/// # Errors
+/// `Blocked` when assess finds a reason not to start; otherwise whatever stopped it, with the object's name. What is
+/// done stays done, and calling again continues.
+pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Error> {
+    let began = Instant::now();
+    let poolers = pooler_findings(&[("source", &options.source), ("target", &options.target)]);
+    if !poolers.is_empty() {
+        return Err(Error::Blocked(poolers));
+    }
+    let (source, target) = tokio::try_join!(
+        Session::connect(&options.source, Access::ReadOnly),
+        Session::connect(&options.target, Access::ReadWrite)
+    )?;
+    target.batch_execute(ddl::SESSION_SETTINGS).await.map_err(Error::on(&target))?;
+    leftover::end_orphans(&target).await?;
+
+    let facts = catalog::server_facts(&source).await?;
+    let (schemas, _) = catalog::schemas(&source, facts.provider).await?;
+    let writes = writes::read(&source, &schemas).await?; // before the snapshot, see there
+    let snapshot = export_snapshot(&source).await?;
+    let survey = Survey::take(&source, &target).await?;
+    let state = prepare(&source, &target, &survey, &writes, cx).await?;
+    if state.finished {
+        return report(&target, &Tally::default(), Outcome { began, resumed: true, jobs: 0, notes: Vec::new() }).await;
+    }
+    let resumed = state.schema_done;
+
+    let dump = dump::find(options.pg_bin.as_deref(), survey.source.version_num / 10_000).await?;
+    let sql = dump::schema(&dump, &options.source, &snapshot, &survey.managed_schemas).await?;
+    let schema = schema::plan(&source, &survey, &sql, owns_public(&target).await?).await?;
+    drop(sql);
+    for note in &schema.notes {
+        cx.note(note.clone());
+    }
+    let jobs = jobs(&source, &target, options, &survey).await?;
+    let mut entries_now = 0;
+    if !state.schema_done {
+        cx.note(format!("schema: {}", schema::summary(&schema)));
+        entries_now += create_schema(&target, &survey, &schema, &cut(&survey, options, jobs)).await?;
+    }
+    let done_entries = state::done_entries(&target).await?;
+    let parts = state::parts(&target).await?;
+    let (rows_before, bytes_before) = parts.iter().fold((0, 0), |(r, b), p| (r + p.rows, b + p.bytes));
+    let mut todo: BTreeMap<String, Vec<PartRow>> = BTreeMap::new();
+    for part in parts.into_iter().filter(|p| !p.done) {
+        todo.entry(part.relation.clone()).or_default().push(part);
+    }
+    let Schema { before_data, mut of_table, after_data, notes } = schema;
+    let tables = survey
+        .tables
+        .iter()
+        .map(|table| {
+            let (indexes, keys) =
+                of_table.remove(&table.oid).into_iter().flatten().partition(|entry| entry.kind == "INDEX");
+            TableLoad {
+                from_query: is_shim(&survey, &table.relation),
+                parts: todo.remove(&table.relation.to_string()).into_iter().flatten().collect(),
+                keys,
+                indexes,
+                analyze: table.bytes >= finish::ANALYZE_ALONE_BYTES,
+                table: table.clone(),
+            }
+        })
+        .collect();
+    let meter = Meter::new(cx, survey.rows_estimate(), survey.bytes());
+    meter.add(catalog::unsigned(rows_before), catalog::unsigned(bytes_before));
+    let load = Load {
+        source: options.source.clone(),
+        target: options.target.clone(),
+        snapshot,
+        tables,
+        done_entries: done_entries.clone(),
+        meter,
+        done: Tally::default(),
+    };
+    let tally = load::run(load, jobs).await?;
+    tally.entries.fetch_add(entries_now, Ordering::Relaxed);
+    cx.note(format!("rows are in, {} keys, triggers and policies follow", after_data.len()));
+    let remaining = finish::Remaining { before_data: &before_data, after_data: &after_data, done: &done_entries };
+    let sent = finish::finish(&source, &target, &survey, &remaining).await?;
+    tally.entries.fetch_add(sent, Ordering::Relaxed);
+    let report = report(&target, &tally, Outcome { began, resumed, jobs, notes }).await?;
+    cx.progress(runbook::Progress {
+        item: "copy".into(),
+        rows: report.rows,
+        rows_total: Some(report.rows),
+        bytes: report.bytes,
+        bytes_total: Some(report.bytes),
+        finished: true,
+    });
+    Ok(report)
+}
+
+/// Whether the target holds a finished copy of this source.
+pub(crate) async fn is_complete(source: &PgUrl, target: &PgUrl, run: Option<&str>) -> Result<bool, Error> {
+    let (source, target) =
+        tokio::try_join!(Session::connect(source, Access::ReadOnly), Session::connect(target, Access::ReadOnly))?;
+    let facts = catalog::server_facts(&source).await?;
+    let Some(copy) = state::read(&target).await? else { return Ok(false) };
+    Ok(copy.finished && copy.source == SourceId::of(&facts) && copy.run.as_deref() == run)
+}
+
+/// True for a table of which only some columns come, under the provider's own name.
+pub(crate) fn is_shim(survey: &Survey, relation: &Relation) -> bool {
+    survey.managed.shim.as_ref().and_then(|s| s.users.as_ref()).is_some_and(|users| users.relation == *relation)
+}
+
+async fn export_snapshot(source: &Session) -> Result<String, Error> {
+    source
+        .batch_execute("begin isolation level repeatable read read only")
+        .await
+        .map_err(Error::on(source))?;
+    let row = source.query_one("select pg_export_snapshot()", &[]).await.map_err(Error::on(source))?;
+    Ok(row.get(0))
+}
+
+/// The state of the copy: the one that is there, or a new one with everything that undo will need.
+async fn prepare(
+    source: &Session,
+    target: &Session,
+    survey: &Survey,
+    writes: &writes::Writes,
+    cx: &Context,
+) -> Result<CopyState, Error> {
+    let id = SourceId::of(&survey.source);
+    if let Some(copy) = state::read(target).await? {
+        if copy.source != id {
+            return Err(Error::OtherCopy(format!("the target holds a copy of another database, begun {}", copy.started_at)));
+        }
+        if copy.finished && copy.run.as_deref() != cx.run_id() {
+            return Err(Error::OtherCopy(format!("the target holds a finished copy of this source, begun {}", copy.started_at)));
+        }
+        if copy.finished || copy.writes == serde_json::json!(writes) {
+            // Whoever continues a copy answers for it, and its undo may take it back.
+            target
+                .execute("update tierlift.copy set run = $1", &[&cx.run_id()])
+                .await
+                .map_err(Error::on(target))?;
+            return Ok(copy);
+        }
+        cx.note("the source was written to since the copy began: it begins anew");
+        let before: Before = serde_json::from_value(copy.before)
+            .map_err(|e| Error::OtherCopy(format!("schema tierlift holds a state of another version ({e})")))?;
+        undo::remove(target, &before).await?;
+        // Roles that the earlier attempt made are missing again.
+        let fresh = Survey::take(source, target).await?;
+        return Box::pin(begin(source, target, &fresh, writes, cx, id)).await;
+    }
+    begin(source, target, survey, writes, cx, id).await
+}
+
+async fn begin(
+    source: &Session,
+    target: &Session,
+    survey: &Survey,
+    writes: &writes::Writes,
+    cx: &Context,
+    id: SourceId,
+) -> Result<CopyState, Error> {
+    let mut findings = survey.findings.clone();
+    findings.extend(checks::source(source, survey, &[]).await?);
+    findings.extend(checks::target(target, survey, cx.run_id()).await?);
+    findings.retain(|f| f.severity == Severity::Blocks);
+    if !findings.is_empty() {
+        return Err(Error::Blocked(findings));
+    }
+    let before = serde_json::json!(Before::capture(target, survey.roles.missing.clone()).await?);
+    let mut sql = state::CREATE.to_owned();
+    sql.push_str(&format!(
+        "insert into tierlift.copy (source, run, before, writes) values ({}, {}, {}, {});\n",
+        literal(&serde_json::json!(id).to_string()),
+        cx.run_id().map_or_else(|| "null".to_owned(), literal),
+        literal(&before.to_string()),
+        literal(&serde_json::json!(writes).to_string()),
+    ));
+    for role in &survey.roles.missing {
+        sql.push_str(&format!("create role {} nologin;\n", pg_session::Ident(role)));
+    }
+    state::in_one_transaction(target, &sql)
+        .await
+        .map_err(|source| Error::Entry { object: "schema tierlift and roles".into(), source })?;
+    state::read(target).await?.ok_or_else(|| Error::Internal("the copy's state is gone".into()))
+}
+
+/// Everything before the data; the last transaction also writes down how the tables are cut.
+async fn create_schema(target: &Session, survey: &Survey, schema: &Schema, parts: &[PartRow]) -> Result<u64, Error> {
+    for extension in &survey.extensions {
+        if let Some(sql) = extension.create_sql() {
+            state::in_one_transaction(target, &sql)
+                .await
+                .map_err(|source| Error::Entry { object: format!("extension {}", extension.name), source })?;
+        }
+    }
+    let done = state::done_entries(target).await?;
+    if let Some(shim) = &survey.managed.shim {
+        const KEY: &str = "SHIM auth";
+        if !done.contains(KEY) {
+            let sql = shim.create_sql() + &state::record_entries_sql(std::iter::once(KEY));
+            state::in_one_transaction(target, &sql)
+                .await
+                .map_err(|source| Error::Entry { object: "schema auth".into(), source })?;
+        }
+    }
+    let entries: Vec<_> = schema.before_data.iter().collect();
+    let sent = ddl::send(target, &entries, &done).await?;
+    let mut sql = String::from("update tierlift.copy set schema_done = true;\n");
+    for batch in parts.chunks(1000) {
+        let values: Vec<String> = batch
+            .iter()
+            .map(|p| {
+                let end = p.end_block.map_or_else(|| "null".to_owned(), |e| e.to_string());
+                format!("({}, {}, {}, {}, {end})", literal(&p.relation), p.part, p.parts, p.first_block)
+            })
+            .collect();
+        sql.push_str(&format!(
+            "insert into tierlift.copy_part (relation, part, parts, first_block, end_block) values {};\n",
+            values.join(", ")
+        ));
+    }
+    state::in_one_transaction(target, &sql)
+        .await
+        .map_err(|source| Error::Entry { object: "table tierlift.copy_part".into(), source })?;
+    Ok(sent)
+}
+
+/// Cuts tables into parts of about `split_bytes`, by ranges of blocks; with one worker there is nothing to gain.
+fn cut(survey: &Survey, options: &CopyOptions, jobs: usize) -> Vec<PartRow> {
+    let mut rows = Vec::new();
+    for table in &survey.tables {
+        let wanted = if jobs > 1 && !is_shim(survey, &table.relation) { table.bytes / options.split_bytes.max(1) } else { 1 };
+        let parts = wanted.clamp(1, table.pages.clamp(1, 1000));
+        let block = |part: u64| i64::try_from(table.pages * part / parts).unwrap_or(i64::MAX);
+        for part in 0..parts {
+            rows.push(PartRow {
+                relation: table.relation.to_string(),
+                part: i32::try_from(part).unwrap_or(i32::MAX),
+                parts: i32::try_from(parts).unwrap_or(i32::MAX),
+                first_block: block(part),
+                end_block: (part + 1 < parts).then(|| block(part + 1)),
+                done: false,
+                rows: 0,
+                bytes: 0,
+            });
+        }
+    }
+    rows
+}
+
+/// As many as asked for, or as this machine has cores (at least two, so that reading and writing overlap), within what
+/// both ends have connections left for.
+async fn jobs(source: &Session, target: &Session, options: &CopyOptions, survey: &Survey) -> Result<usize, Error> {
+    const MOST: usize = 8;
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let wanted = options.jobs.unwrap_or(cores.clamp(2, MOST)).max(1);
+    let free = free_connections(source).await?.min(free_connections(target).await?);
+    Ok(wanted.min(free).min(survey.tables.len().max(1) * MOST).max(1))
+}
+
+async fn free_connections(session: &Session) -> Result<usize, Error> {
+    let row = session
+        .query_one(
+            "select greatest(0, current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8
+                     - (select count(*) from pg_stat_activity where backend_type = 'client backend') - 2)",
+            &[],
+        )
+        .await
+        .map_err(Error::on(session))?;
+    Ok(usize::try_from(row.get::<_, i64>(0)).unwrap_or(0))
+}
+
+async fn owns_public(target: &Session) -> Result<bool, Error> {
+    let row = target
+        .query_one(
+            "select coalesce((select pg_has_role(nspowner, 'usage') from pg_namespace where nspname = 'public'), true)",
+            &[],
+        )
+        .await
+        .map_err(Error::on(target))?;
+    Ok(row.get(0))
+}
+
+struct Outcome {
+    began: Instant,
+    resumed: bool,
+    jobs: usize,
+    notes: Vec<String>,
+}
+
+async fn report(target: &Session, tally: &Tally, outcome: Outcome) -> Result<CopyReport, Error> {
+    let parts = state::parts(target).await?;
+    let tables: BTreeSet<&str> = parts.iter().map(|p| p.relation.as_str()).collect();
+    Ok(CopyReport {
+        tables: tables.len() as u64,
+        rows: parts.iter().map(|p| catalog::unsigned(p.rows)).sum(),
+        bytes: parts.iter().map(|p| catalog::unsigned(p.bytes)).sum(),
+        rows_now: tally.rows.load(Ordering::Relaxed),
+        parts_now: tally.parts.load(Ordering::Relaxed),
+        entries_now: tally.entries.load(Ordering::Relaxed),
+        resumed: outcome.resumed,
+        seconds: outcome.began.elapsed().as_secs_f64(),
+        jobs: outcome.jobs as u64,
+        notes: outcome.notes,
+    })
+}

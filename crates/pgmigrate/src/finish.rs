@@ -1,0 +1,147 @@
+//! The end of a copy: sequences, foreign keys, triggers, policies, privileges, materialised views, statistics.
+
+use std::collections::BTreeSet;
+
+use pg_session::{Relation, Session, literal};
+
+use crate::ddl;
+use crate::error::Error;
+use crate::survey::Survey;
+use crate::toc::Entry;
+
+/// Tables from this size on are analysed beside other work; smaller ones all together at the end.
+pub(crate) const ANALYZE_ALONE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Sequences asked for in one query.
+const BATCH: usize = 200;
+
+/// What is left when rows and indexes are in.
+pub(crate) struct Remaining<'a> {
+    pub before_data: &'a [Entry],
+    pub after_data: &'a [Entry],
+    pub done: &'a BTreeSet<String>,
+}
+
+/// Does it, and marks the copy finished. Returns how many entries were sent.
+pub(crate) async fn finish(
+    source: &Session,
+    target: &Session,
+    survey: &Survey,
+    remaining: &Remaining<'_>,
+) -> Result<u64, Error> {
+    for statements in set_sequences(source, &survey.schemas).await? {
+        target.batch_execute(&statements).await.map_err(Error::on(target))?;
+    }
+    let entries: Vec<&Entry> = remaining.after_data.iter().collect();
+    let mut sent = ddl::send(target, &entries, remaining.done).await?;
+    sent += refresh_views(source, target, remaining).await?;
+    analyze(target, survey).await?;
+    target
+        .execute("update tierlift.copy set finished_at = clock_timestamp() where finished_at is null", &[])
+        .await
+        .map_err(Error::on(target))?;
+    Ok(sent)
+}
+
+/// A sequence's position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub relation: Relation,
+    pub last_value: i64,
+    pub is_called: bool,
+}
+
+/// Every sequence of `schemas` with its position, identity columns' included.
+pub(crate) async fn sequences(session: &Session, schemas: &[String]) -> Result<Vec<Position>, Error> {
+    let rows = session
+        .query(
+            "select n.nspname::text, c.relname::text
+               from pg_class c join pg_namespace n on n.oid = c.relnamespace
+              where c.relkind = 'S' and n.nspname = any ($1)
+                and not exists (select from pg_depend d
+                                 where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+              order by 1, 2",
+            &[&schemas],
+        )
+        .await
+        .map_err(Error::on(session))?;
+    let relations: Vec<Relation> =
+        rows.iter().map(|row| Relation::new(row.get::<_, String>(0), row.get::<_, String>(1))).collect();
+    let mut positions = Vec::with_capacity(relations.len());
+    for batch in relations.chunks(BATCH) {
+        let selects: Vec<String> = batch
+            .iter()
+            .enumerate()
+            .map(|(at, relation)| format!("select {at}::int8, last_value, is_called from {relation}"))
+            .collect();
+        let rows = session.query(&selects.join(" union all "), &[]).await.map_err(Error::on(session))?;
+        for row in rows {
+            let at = usize::try_from(row.get::<_, i64>(0))
+                .map_err(|_| Error::Internal("a sequence came back under no number".into()))?;
+            positions.push(Position { relation: batch[at].clone(), last_value: row.get(1), is_called: row.get(2) });
+        }
+    }
+    positions.sort_by(|a, b| a.relation.cmp(&b.relation));
+    Ok(positions)
+}
+
+async fn set_sequences(source: &Session, schemas: &[String]) -> Result<Vec<String>, Error> {
+    let positions = sequences(source, schemas).await?;
+    Ok(positions
+        .chunks(BATCH)
+        .map(|batch| {
+            let calls: Vec<String> = batch
+                .iter()
+                .map(|p| format!("select setval({}::regclass, {}, {});", literal(&p.relation.to_string()), p.last_value, p.is_called))
+                .collect();
+            calls.join("\n")
+        })
+        .collect())
+}
+
+/// Fills the materialised views that are filled on the source, in the dump's order, which follows their dependencies.
+async fn refresh_views(source: &Session, target: &Session, remaining: &Remaining<'_>) -> Result<u64, Error> {
+    let views: Vec<&Entry> =
+        remaining.before_data.iter().chain(remaining.after_data).filter(|e| e.kind == "MATERIALIZED VIEW").collect();
+    let oids: Vec<u32> = views.iter().map(|e| e.oid).collect();
+    let filled: BTreeSet<u32> = source
+        .query("select oid from pg_class where oid = any ($1) and relispopulated", &[&oids])
+        .await
+        .map_err(Error::on(source))?
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    let refreshes: Vec<Entry> = views
+        .into_iter()
+        .filter(|view| filled.contains(&view.oid))
+        .map(|view| {
+            let relation = Relation::new(&view.schema, &view.name);
+            let sql = format!("refresh materialized view {relation};\nanalyze {relation};");
+            Entry { kind: "REFRESH".into(), sql, ..view.clone() }
+        })
+        .collect();
+    // One by one: a later one reads the rows of an earlier, and may take its time.
+    let mut sent = 0;
+    for refresh in &refreshes {
+        sent += ddl::send(target, &[refresh], remaining.done).await?;
+    }
+    Ok(sent)
+}
+
+async fn analyze(target: &Session, survey: &Survey) -> Result<(), Error> {
+    let partitioned = target
+        .query(
+            "select n.nspname::text, c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+              where c.relkind = 'p' and n.nspname = any ($1) and not c.relispartition",
+            &[&survey.schemas],
+        )
+        .await
+        .map_err(Error::on(target))?;
+    let small = survey.tables.iter().filter(|t| t.bytes < ANALYZE_ALONE_BYTES && t.pages > 0).map(|t| t.relation.clone());
+    let parents = partitioned.iter().map(|row| Relation::new(row.get::<_, String>(0), row.get::<_, String>(1)));
+    let names: Vec<String> = small.chain(parents).map(|relation| relation.to_string()).collect();
+    if names.is_empty() {
+        return Ok(()); // without names it would analyse the whole database
+    }
+    target.batch_execute(&format!("analyze {}", names.join(", "))).await.map_err(Error::on(target))
+}

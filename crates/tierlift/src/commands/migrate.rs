@@ -1,0 +1,204 @@
+//! `migrate`: plan, show, and (unless it is a dry run) run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use pg_session::PgUrl;
+use pgmigrate::{AssessOptions, Assessment};
+use runbook::{
+    Context, CostChange, Failure, FailureKind, Inputs, Plan, Playbook, Quiet, StepPreview, Store, Terms, UsdRange,
+    plan as make_plan, preview_steps, resolve_secrets,
+};
+use serde_json::{Value, json};
+
+use crate::cli::{Global, MigrateArgs};
+use crate::commands::{can_ask, confirm, run};
+use crate::plan_text::print_plan;
+use crate::registry::{Actions, environment};
+use crate::systems::{self, System};
+use crate::{exit, screen};
+
+/// How long a saved plan may be run.
+const PLAN_VALID_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// Plans and runs a transition.
+pub async fn run(global: &Global, args: &MigrateArgs) -> Result<u8, Failure> {
+    let system = systems::one(&global.playbooks, args.system.as_deref())?;
+    system.require_tier(&args.to)?;
+    if !args.dry_run && args.plan_out.is_none() {
+        can_ask(args.yes)?;
+    }
+    if let Some(file) = &args.plan {
+        return run_saved(global, args, file).await;
+    }
+    let playbook = Playbook::load(&system.playbook(args.from.as_deref(), &args.to)?)?;
+    system.require_tier(&playbook.from)?;
+    let system_file = system.file();
+    let lookup = move |name: &str| match environment(name) {
+        None if name == "TIERLIFT_SYSTEM_FILE" => Some(absolute(&system_file)),
+        found => found,
+    };
+    let inputs = Inputs::resolve(&playbook, &lookup)?;
+    let live = Live::look(inputs.values()).await?;
+    let previews = preview_steps(&playbook, &inputs, &Actions, screen(global)).await?;
+    let blocked = previews.iter().any(|preview| preview.blocking().next().is_some());
+    let now = Timestamp::now();
+    let terms = Terms {
+        target: live.target(&system.spec.system),
+        fingerprint: live.fingerprint(),
+        cost: cost(&system, &playbook),
+        created_at: now,
+        expires_at: now + PLAN_VALID_FOR,
+    };
+    let plan = make_plan(&playbook, &inputs, &previews, terms)?;
+    show(global, &plan, &previews);
+    if blocked {
+        return Err(blocked_failure(&previews));
+    }
+    if let Some(file) = &args.plan_out {
+        plan.save(file)?;
+        eprintln!("saved plan {} to {}", &plan.digest()[..12], file.display());
+    }
+    if args.dry_run || args.plan_out.is_some() {
+        let done = previews.iter().all(|preview| preview.done);
+        return Ok(if done { exit::DONE } else { exit::PENDING });
+    }
+    start(global, args, &plan).await
+}
+
+async fn run_saved(global: &Global, args: &MigrateArgs, file: &Path) -> Result<u8, Failure> {
+    let plan = Plan::load(file)?;
+    if plan.to != args.to {
+        return Err(Failure::new(
+            FailureKind::InvalidInput,
+            file.display().to_string(),
+            format!("leads to {}, not to {}", plan.to, args.to),
+            format!("run it with --to {}", plan.to),
+        ));
+    }
+    if let Some(run) = Store::at(&global.state_dir).is_consumed(&plan.digest())? {
+        return Err(Failure::new(
+            FailureKind::Stale,
+            file.display().to_string(),
+            format!("was already run, as {run}"),
+            "make a new plan with --plan-out; a reviewed plan is good for one run",
+        ));
+    }
+    let live = Live::look(&plan.inputs).await?;
+    plan.check_fresh(Timestamp::now(), &live.fingerprint())?;
+    show(global, &plan, &[]);
+    if args.dry_run {
+        return Ok(exit::PENDING);
+    }
+    start(global, args, &plan).await
+}
+
+async fn start(global: &Global, args: &MigrateArgs, plan: &Plan) -> Result<u8, Failure> {
+    if let Some(step) = plan.irreversible_from.map(|i| &plan.steps[i])
+        && !args.accept_irreversible
+    {
+        return Err(Failure::new(
+            FailureKind::Blocked,
+            format!("step {}", step.id),
+            "cannot be undone, nor anything before it once it has begun",
+            "add --accept-irreversible if that is meant",
+        ));
+    }
+    confirm(args.yes, "Start now?")?;
+    run::begin(global, plan, args.accept_irreversible).await
+}
+
+fn show(global: &Global, plan: &Plan, previews: &[StepPreview]) {
+    if global.json {
+        println!("{}", json!({"event": "plan", "digest": plan.digest(), "plan": plan}));
+    } else {
+        print_plan(plan, previews);
+    }
+}
+
+fn blocked_failure(previews: &[StepPreview]) -> Failure {
+    let found: Vec<String> = previews
+        .iter()
+        .flat_map(|preview| preview.blocking().map(|f| format!("BLOCKS {}: {} ({})", f.object, f.message, f.remedy)))
+        .collect();
+    let mut failure = Failure::new(
+        FailureKind::Blocked,
+        "",
+        match found.len() {
+            1 => "one finding stands in the way; nothing was changed".to_owned(),
+            n => format!("{n} findings stand in the way; nothing was changed"),
+        },
+        "mend what is listed above, then look again with --dry-run",
+    );
+    // The same finding may come from several steps.
+    for finding in found {
+        if !failure.causes.contains(&finding) {
+            failure.causes.push(finding);
+        }
+    }
+    failure
+}
+
+fn cost(system: &System, playbook: &Playbook) -> Option<CostChange> {
+    let range = |tier: &str| {
+        let headline = system.spec.tiers.get(tier)?.cost_usd_month.headline;
+        Some(UsdRange { low_cents: headline.min * 100, high_cents: headline.max * 100 })
+    };
+    Some(CostChange { before: range(&playbook.from)?, after: range(&playbook.to)? })
+}
+
+fn absolute(path: &Path) -> String {
+    // A path that cannot be resolved is reported by whoever opens it.
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// What is live at the playbook's ends, by the convention that they are inputs called `source` and `target`.
+struct Live {
+    target: Option<PgUrl>,
+    assessment: Option<Assessment>,
+}
+
+impl Live {
+    async fn look(inputs: &BTreeMap<String, Value>) -> Result<Self, Failure> {
+        let url = |name: &str| -> Result<Option<PgUrl>, Failure> {
+            let Some(value) = inputs.get(name) else { return Ok(None) };
+            let text = resolve_secrets(value, &environment)?;
+            let object = format!("input {name}");
+            let parsed = text.as_str().unwrap_or_default().parse();
+            parsed.map(Some).map_err(|e: pg_session::SessionError| {
+                Failure::from_error(FailureKind::InvalidInput, object, &e, e.hint())
+            })
+        };
+        let (source, target) = (url("source")?, url("target")?);
+        let assessment = match (&source, &target) {
+            (Some(source), Some(target)) => {
+                let options = AssessOptions { source: source.clone(), target: target.clone(), requires: Vec::new() };
+                Some(pgmigrate::assess(&options, &Context::detached("plan", Arc::new(Quiet))).await?)
+            }
+            _ => None,
+        };
+        Ok(Self { target, assessment })
+    }
+
+    /// What one run at a time may change.
+    fn target(&self, system: &str) -> String {
+        self.target.as_ref().map_or_else(|| format!("system {system}"), PgUrl::endpoint)
+    }
+
+    fn fingerprint(&self) -> BTreeMap<String, String> {
+        let mut facts = BTreeMap::new();
+        if let Some(assessment) = &self.assessment {
+            for (which, server) in [("source", &assessment.source), ("target", &assessment.target)] {
+                facts.insert(format!("{which} endpoint"), server.endpoint.clone());
+                facts.insert(format!("{which} version"), server.version.clone());
+                if let Some(identifier) = &server.system_identifier {
+                    facts.insert(format!("{which} system identifier"), identifier.clone());
+                }
+            }
+            facts.insert("source schema".to_owned(), assessment.schema_fingerprint.clone());
+        }
+        facts
+    }
+}

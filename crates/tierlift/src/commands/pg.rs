@@ -1,0 +1,116 @@
+//! `pg assess|copy|verify`: the engine's own pieces, without a playbook.
+
+use pgmigrate::{AssessOptions, Assessment, CopyOptions, Verification, VerifyOptions};
+use runbook::{Context, Failure};
+use serde_json::json;
+
+use crate::cli::{Global, Pair, PgCommand};
+use crate::commands::{confirm, database_url};
+use crate::reporter::severity_word;
+use crate::style::{bytes, count, seconds};
+use crate::{exit, screen, target_lock};
+
+/// Runs one of them.
+pub async fn run(global: &Global, command: PgCommand) -> Result<u8, Failure> {
+    match command {
+        PgCommand::Assess { pair } => assess(global, &pair).await,
+        PgCommand::Copy { pair, jobs, yes } => copy(global, &pair, jobs, yes).await,
+        PgCommand::Verify { pair, jobs } => verify(global, &pair, jobs).await,
+    }
+}
+
+async fn assess(global: &Global, pair: &Pair) -> Result<u8, Failure> {
+    let assessment = look(global, pair).await?;
+    if global.json {
+        println!("{}", json!({"event": "assessed", "assessment": assessment}));
+    } else {
+        print_assessment(&assessment);
+    }
+    Ok(if assessment.is_blocked() { exit::BLOCKED } else { exit::DONE })
+}
+
+async fn look(global: &Global, pair: &Pair) -> Result<Assessment, Failure> {
+    let options = AssessOptions {
+        source: database_url(&pair.source, "--source")?,
+        target: database_url(&pair.target, "--target")?,
+        requires: Vec::new(),
+    };
+    let cx = Context::detached("assess", screen(global));
+    Ok(pgmigrate::assess(&options, &cx).await?)
+}
+
+async fn copy(global: &Global, pair: &Pair, jobs: Option<usize>, yes: bool) -> Result<u8, Failure> {
+    let assessment = look(global, pair).await?;
+    if !global.json {
+        print_assessment(&assessment);
+    }
+    if assessment.is_blocked() {
+        if global.json {
+            println!("{}", json!({"event": "assessed", "assessment": assessment}));
+        }
+        return Ok(exit::BLOCKED);
+    }
+    confirm(yes, "Copy now?")?;
+    let mut options =
+        CopyOptions::new(database_url(&pair.source, "--source")?, database_url(&pair.target, "--target")?);
+    options.jobs = jobs;
+    let _lock = target_lock::take(&options.target).await?;
+    let report = pgmigrate::copy(&options, &Context::detached("copy", screen(global))).await?;
+    if global.json {
+        println!("{}", json!({"event": "copied", "report": report}));
+    } else {
+        println!(
+            "copied {} tables, {} rows, {} in {}",
+            report.tables,
+            count(report.rows),
+            bytes(report.bytes),
+            seconds(report.seconds)
+        );
+    }
+    Ok(exit::DONE)
+}
+
+async fn verify(global: &Global, pair: &Pair, jobs: Option<usize>) -> Result<u8, Failure> {
+    let mut options =
+        VerifyOptions::new(database_url(&pair.source, "--source")?, database_url(&pair.target, "--target")?);
+    options.jobs = jobs;
+    let verification = pgmigrate::verify(&options, &Context::detached("verify", screen(global))).await?;
+    if global.json {
+        println!("{}", json!({"event": "verified", "verification": verification}));
+    } else {
+        print_verification(&verification);
+    }
+    Ok(if verification.is_equal() { exit::DONE } else { exit::BLOCKED })
+}
+
+fn print_assessment(assessment: &Assessment) {
+    for (which, facts) in [("source", &assessment.source), ("target", &assessment.target)] {
+        println!("{which}  {}  PostgreSQL {}  {:?}", facts.endpoint, facts.version, facts.provider);
+    }
+    for table in &assessment.tables {
+        println!("  {:<40} {:>14} rows {:>10}", table.table, count(table.rows), bytes(table.bytes));
+    }
+    for finding in &assessment.findings {
+        println!("{}  {}: {}", severity_word(finding.severity), finding.object, finding.message);
+        println!("         {}", finding.remedy);
+    }
+}
+
+fn print_verification(verification: &Verification) {
+    for m in &verification.mismatches {
+        println!("{m}");
+    }
+    if verification.truncated {
+        println!("... and more: only the first differences of each table are listed");
+    }
+    println!(
+        "compared {} tables, {} rows in {}: {}",
+        verification.tables,
+        count(verification.rows),
+        seconds(verification.seconds),
+        match verification.mismatches.len() {
+            0 => "equal".to_owned(),
+            n => format!("{n} differences"),
+        }
+    );
+}

@@ -1,0 +1,97 @@
+//! `render`: a tier's files, checked, shown as a diff, or written.
+
+use std::path::Path;
+
+use deploy_render::{Before, Change, DatabaseTarget, FileDiff, OnDisk, RenderOptions, RenderedSet};
+use runbook::{Failure, FailureKind};
+
+use crate::cli::{Global, RenderArgs};
+use crate::style::{bytes, colour, paint};
+use crate::{exit, systems};
+
+/// Renders and checks; then writes, or only says what it would write.
+pub fn run(global: &Global, args: &RenderArgs) -> Result<u8, Failure> {
+    let system = systems::one(&global.playbooks, args.system.as_deref())?;
+    system.require_tier(&args.tier)?;
+    let options = RenderOptions { database: DatabaseTarget::Target, templates_dir: args.templates.clone() };
+    let set = deploy_render::render(&system.spec, &args.tier, &options)?;
+    let problems = deploy_render::check(&set);
+    if !problems.is_empty() {
+        for problem in &problems {
+            match global.json {
+                true => println!("{}", serde_json::json!({"event": "problem", "problem": problem})),
+                false => eprintln!("{problem}"),
+            }
+        }
+        return Err(Failure::new(
+            FailureKind::Blocked,
+            format!("tier {}", args.tier),
+            format!("{} problems in the rendered files", problems.len()),
+            "mend the tier's `render` section in system.yaml, or your templates; nothing was written",
+        ));
+    }
+    if args.check {
+        report(global.json, "checked", &set);
+        return Ok(exit::DONE);
+    }
+    let out = args.out.as_deref().ok_or_else(|| {
+        Failure::new(
+            FailureKind::InvalidInput,
+            "--out",
+            "no folder was given",
+            "say where the files go with --out DIR, or only look at them with --check",
+        )
+    })?;
+    let there = match deploy_render::on_disk(out)? {
+        OnDisk::Ours(set) => set,
+        OnDisk::Nothing | OnDisk::Empty | OnDisk::Foreign(_) => RenderedSet::default(),
+    };
+    let differences: Vec<FileDiff> =
+        deploy_render::diff(&there, &set).into_iter().filter(|d| d.change != Change::Unchanged).collect();
+    if args.diff {
+        print_diff(global.json, &differences);
+        return Ok(if differences.is_empty() { exit::DONE } else { exit::PENDING });
+    }
+    write(&set, out)?;
+    report(global.json, "written", &set);
+    Ok(exit::DONE)
+}
+
+/// Keeps the set that was there beside the folder, as `<folder>.previous`.
+fn write(set: &RenderedSet, out: &Path) -> Result<(), Failure> {
+    let mut keep = out.as_os_str().to_owned();
+    keep.push(".previous");
+    deploy_render::write(set, out, Path::new(&keep), &Before::of(out)?)?;
+    Ok(())
+}
+
+fn report(json: bool, what: &str, set: &RenderedSet) {
+    if json {
+        let files: Vec<&str> = set.files().map(|(path, _)| path).collect();
+        println!("{}", serde_json::json!({"event": what, "files": files, "digest": set.digest()}));
+        return;
+    }
+    for (path, content) in set.files() {
+        println!("  {path:<40} {:>9}", bytes(content.len() as u64));
+    }
+    println!("{} files {what}, {}", set.len(), bytes(set.total_bytes()));
+}
+
+fn print_diff(json: bool, differences: &[FileDiff]) {
+    let on = colour();
+    for difference in differences {
+        if json {
+            println!("{}", serde_json::json!({"event": "file", "file": difference}));
+            continue;
+        }
+        for line in difference.unified.lines() {
+            let code = match line.as_bytes().first() {
+                Some(b'+') => "32",
+                Some(b'-') => "31",
+                Some(b'@') => "36",
+                _ => "0",
+            };
+            println!("{}", paint(on && code != "0", code, line));
+        }
+    }
+}

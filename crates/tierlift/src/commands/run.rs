@@ -1,0 +1,98 @@
+//! What `migrate`, `resume` and `rollback` share: locks, Ctrl-C, and how an end becomes an exit code.
+
+use std::sync::Arc;
+
+use pg_session::{AdvisoryLock, PgUrl};
+use runbook::{Engine, Failure, Plan, RunEnd, RunOutcome, Store, resolve_secrets};
+use tokio::sync::watch;
+
+use crate::cli::Global;
+use crate::registry::{Actions, environment};
+use crate::{exit, screen, target_lock};
+
+/// Starts a run of a plan.
+pub async fn begin(global: &Global, plan: &Plan, accept_irreversible: bool) -> Result<u8, Failure> {
+    let _lock = lock(plan).await?;
+    let end = engine(global).accept_irreversible(accept_irreversible).run(plan).await?;
+    Ok(finish(global, &end))
+}
+
+/// An engine that stops at the first Ctrl-C; the second ends the process, which the journal survives.
+pub fn engine(global: &Global) -> Engine {
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            eprintln!("stopping; press Ctrl-C again to stop at once (the journal survives either)");
+            // Nobody listens any more when the run has just ended.
+            stop.send(true).ok();
+        }
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(i32::from(exit::PAUSED));
+        }
+    });
+    Engine::new(Arc::new(Actions), screen(global), Store::at(&global.state_dir), stopped)
+}
+
+/// The advisory lock in the target database, when the plan has one.
+pub async fn lock(plan: &Plan) -> Result<Option<AdvisoryLock>, Failure> {
+    let Some(target) = plan.inputs.get("target") else { return Ok(None) };
+    let url = resolve_secrets(target, &environment)?;
+    match url.as_str().and_then(|text| text.parse::<PgUrl>().ok()) {
+        Some(url) => target_lock::take(&url).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Says how it ended and what can be done next.
+pub fn finish(global: &Global, end: &RunEnd) -> u8 {
+    let run = &end.run;
+    let say = |text: String| {
+        if !global.json {
+            println!("{text}");
+        }
+    };
+    match &end.outcome {
+        RunOutcome::Completed => {
+            say(format!("done. `tierlift status {run}` shows it, `tierlift rollback {run}` undoes it"));
+            exit::DONE
+        }
+        RunOutcome::NothingToDo { status } => {
+            say(format!("nothing to do: run {run} is {} already", status.word()));
+            exit::DONE
+        }
+        // Without a failure it was the operator who wanted it.
+        RunOutcome::Unwound { cause: None } => {
+            say("rolled back: both ends are as they were".to_owned());
+            exit::DONE
+        }
+        RunOutcome::Unwound { cause: Some((step, failure)) } => {
+            print_end(global, &format!("step {step} failed and everything was put back"), failure);
+            exit::UNWOUND
+        }
+        RunOutcome::Stuck { step, failure, .. } => {
+            let what = format!("step {step} could not be put back; mend it, then `tierlift rollback {run}`");
+            print_end(global, &what, failure);
+            exit::STUCK
+        }
+        RunOutcome::Interrupted { .. } => {
+            say(format!("stopped. `tierlift resume {run}` goes on, `tierlift rollback {run}` puts everything back"));
+            exit::PAUSED
+        }
+        RunOutcome::PastNoReturn { step, .. } => {
+            say(format!("step {step} cannot be undone; `tierlift resume {run}` goes forward again"));
+            exit::NO_RETURN
+        }
+    }
+}
+
+fn print_end(global: &Global, what: &str, failure: &Failure) {
+    if global.json {
+        return; // the events have said it
+    }
+    eprintln!("error: {what}");
+    eprintln!("  because: {failure}");
+    for cause in &failure.causes {
+        eprintln!("  because: {cause}");
+    }
+    eprintln!("  what to do: {}", failure.hint);
+}

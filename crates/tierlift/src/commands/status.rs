@@ -1,0 +1,113 @@
+//! `status`: what ran, and what is in force.
+
+use jiff::Timestamp;
+use runbook::{Entry, Failure, Record, RunRecord, RunStatus, StepStatus, Store};
+use serde_json::{Value, json};
+
+use crate::cli::{Global, StatusArgs};
+use crate::exit;
+use crate::style::seconds;
+
+/// Prints every run, or one step by step.
+pub fn run(global: &Global, args: &StatusArgs) -> Result<u8, Failure> {
+    let store = Store::at(&global.state_dir);
+    match &args.run {
+        Some(id) => show(global, &store.open(id)?),
+        None => list(global, &store)?,
+    }
+    Ok(exit::DONE)
+}
+
+fn list(global: &Global, store: &Store) -> Result<(), Failure> {
+    let runs = store.list_runs()?;
+    if runs.is_empty() && !global.json {
+        println!("no runs in {}", global.state_dir.display());
+    }
+    for (id, run) in runs.iter().rev() {
+        match run {
+            Ok(run) if global.json => println!("{}", summary(run)),
+            Ok(run) => {
+                let plan = &run.plan;
+                let word = run.status().word();
+                println!("{id}  {word:<12} {} {} -> {}  on {}", plan.system, plan.from, plan.to, plan.target);
+            }
+            Err(failure) if global.json => println!("{}", json!({"run": id, "failure": failure})),
+            Err(failure) => println!("{id}  unreadable   {failure}"),
+        }
+    }
+    Ok(())
+}
+
+fn show(global: &Global, run: &RunRecord) {
+    if global.json {
+        println!("{}", summary(run));
+        return;
+    }
+    let plan = &run.plan;
+    println!(
+        "run {}  {}  ({} {} -> {} on {})",
+        run.id,
+        run.status().word(),
+        plan.system,
+        plan.from,
+        plan.to,
+        plan.target
+    );
+    println!("plan {}", plan.digest());
+    for (step, status) in plan.steps.iter().zip(&run.state.steps) {
+        let detail = match status {
+            StepStatus::Done { seconds: s, .. } => seconds(*s),
+            StepStatus::Failed { failure, .. } | StepStatus::Stuck { failure, .. } => failure.to_string(),
+            _ => String::new(),
+        };
+        println!("  {:<22} {:<10} {detail}", step.id, status.word());
+    }
+    if let Some(downtime) = downtime_seconds(run) {
+        println!("writes on the source stood still for {}", seconds(downtime));
+    }
+    match run.status() {
+        RunStatus::Completed => println!("in force; `tierlift rollback {}` undoes it", run.id),
+        RunStatus::Unwound => println!("both ends are as they were before it"),
+        _ => println!("`tierlift resume {0}` goes on, `tierlift rollback {0}` puts everything back", run.id),
+    }
+}
+
+/// One run as `--json` gives it.
+fn summary(run: &RunRecord) -> Value {
+    let plan = &run.plan;
+    let steps: Vec<Value> = plan
+        .steps
+        .iter()
+        .zip(&run.state.steps)
+        .map(|(step, status)| {
+            let (output, seconds) = match status {
+                StepStatus::Done { output, seconds, .. } => (Some(output), Some(seconds)),
+                _ => (None, None),
+            };
+            json!({
+                "id": step.id, "title": step.title, "action": step.action,
+                "status": status.word(), "seconds": seconds, "output": output,
+            })
+        })
+        .collect();
+    json!({
+        "run": run.id, "status": run.status().word(), "plan_digest": plan.digest(), "playbook": plan.playbook.name,
+        "system": plan.system, "from": plan.from, "to": plan.to, "target": plan.target,
+        "started_at": run.records.first().map(|r| r.at), "updated_at": run.records.last().map(|r| r.at),
+        "downtime_seconds": downtime_seconds(run), "steps": steps,
+    })
+}
+
+/// How long writes on the source stood still: from the fence's first intent until the run was complete (from then on
+/// the application can write to the target) or the fence was lifted. Until now, while neither has happened.
+fn downtime_seconds(run: &RunRecord) -> Option<f64> {
+    let fence = &run.plan.steps.iter().find(|step| step.action == "pg.fence")?.id;
+    let at = |fits: &dyn Fn(&Entry) -> bool| run.records.iter().find(|r: &&Record| fits(&r.event)).map(|r| r.at);
+    let start = at(&|event| matches!(event, Entry::StepIntent { step, .. } if step == fence))?;
+    let end = at(&|event| match event {
+        Entry::RunCompleted {} => true,
+        Entry::UndoDone { step, .. } => step == fence,
+        _ => false,
+    });
+    Some(end.unwrap_or_else(Timestamp::now).duration_since(start).as_secs_f64())
+}

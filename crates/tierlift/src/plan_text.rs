@@ -1,0 +1,69 @@
+//! A plan as a person reads it.
+
+use runbook::{Effect, Plan, Severity, StepPreview, UsdRange};
+
+use crate::reporter::severity_word;
+use crate::style::{bytes, colour, count, dollars, paint, seconds};
+
+/// Prints every step with what it would change, its estimate, its findings and its undo.
+pub fn print_plan(plan: &Plan, previews: &[StepPreview]) {
+    let on = colour();
+    let digest = plan.digest();
+    println!("{}  {} {} -> {}", paint(on, "1", &format!("plan {}", &digest[..12])), plan.system, plan.from, plan.to);
+    for which in ["source", "target"] {
+        let fact = |name: &str| plan.fingerprint.get(&format!("{which} {name}"));
+        if let (Some(endpoint), Some(version)) = (fact("endpoint"), fact("version")) {
+            println!("  {which:<8} {endpoint}  PostgreSQL {version}");
+        }
+    }
+    if let Some(cost) = &plan.cost {
+        println!("  cost     {} -> {} a month", range(&cost.before), range(&cost.after));
+    }
+    for (i, step) in plan.steps.iter().enumerate() {
+        let seen = previews.get(i);
+        let effect = match (step.effect, seen.is_some_and(|s| s.done)) {
+            (_, true) => "already done",
+            (Effect::ReadOnly, _) => "read-only",
+            (Effect::Reversible, _) => "reversible",
+            (Effect::Irreversible, _) => "IRREVERSIBLE",
+        };
+        println!("\n{:>2}  {}  {} ({effect})", i + 1, paint(on, "1", &step.id), step.title);
+        for change in &step.changes {
+            println!("      {change}");
+        }
+        let mut estimate = Vec::new();
+        estimate.extend(step.rows.map(|rows| format!("{} rows", count(rows))));
+        estimate.extend(step.bytes.map(bytes));
+        estimate.extend(step.worst_case_ms.map(|ms| format!("at most {}", seconds(ms as f64 / 1000.0))));
+        if !estimate.is_empty() {
+            println!("      estimate: {}", estimate.join(", "));
+        }
+        if !step.undo.is_empty() {
+            println!("      undo: {}", step.undo);
+        }
+        for finding in seen.iter().flat_map(|s| &s.preview.findings) {
+            let code = match finding.severity {
+                Severity::Blocks => "31",
+                Severity::Changes => "33",
+                Severity::Note => "2",
+            };
+            let word = paint(on, code, severity_word(finding.severity));
+            println!("      {word} {}: {}; {}", finding.object, finding.message, finding.remedy);
+        }
+    }
+    println!();
+    if let Some(i) = plan.irreversible_from {
+        println!("There is no way back from step {} on.", plan.steps[i].id);
+    } else {
+        println!("Every step can be undone: tierlift rollback RUN.");
+    }
+    println!(
+        "Worst case {}. Valid until {}.",
+        seconds(plan.worst_case_ms as f64 / 1000.0),
+        plan.expires_at.strftime("%F %T UTC")
+    );
+}
+
+fn range(range: &UsdRange) -> String {
+    dollars(range.low_cents as f64 / 100.0, Some(range.high_cents as f64 / 100.0))
+}
