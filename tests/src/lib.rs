@@ -48,19 +48,30 @@ impl Site {
     /// The same with other URLs.
     pub fn tierlift_with(&self, args: &[&str], source: &str, target: &str) -> Command {
         let mut command = Command::new(program());
-        let client = PgInstall::find(Some(18)).expect("PostgreSQL 18 can be obtained");
         command
             .args(args)
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
-            .env("TIERLIFT_PLAYBOOKS", playbooks())
-            .env("TIERLIFT_STATE_DIR", self.state_dir())
-            .env("TIERLIFT_PG_BIN", client.bin_dir())
-            .env("TIERLIFT_MODEL_DIR", pg_sandbox::model_dir().expect("the model can be obtained"))
+            .envs(self.environment())
             .env("OVIYA_SOURCE_URL", source)
-            .env("OVIYA_TARGET_URL", target)
-            .env("OVIYA_DEPLOY_DIR", self.deploy_dir());
+            .env("OVIYA_TARGET_URL", target);
         command
+    }
+
+    /// Everything the program is told, by variable.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let path = |path: &Path| path.to_str().expect("test paths are UTF-8").to_owned();
+        let client = PgInstall::find(Some(18)).expect("PostgreSQL 18 can be obtained");
+        BTreeMap::from([
+            ("TIERLIFT_PLAYBOOKS".to_owned(), path(&playbooks())),
+            ("TIERLIFT_STATE_DIR".to_owned(), path(&self.state_dir())),
+            ("TIERLIFT_PG_BIN".to_owned(), path(client.bin_dir())),
+            ("TIERLIFT_MODEL_DIR".to_owned(), path(&pg_sandbox::model_dir().expect("the model can be obtained"))),
+            ("TIERLIFT_SYSTEM_FILE".to_owned(), path(&playbooks().join("oviya/system.yaml"))),
+            ("OVIYA_SOURCE_URL".to_owned(), self.old.owner_url.clone()),
+            ("OVIYA_TARGET_URL".to_owned(), self.new.owner_url.clone()),
+            ("OVIYA_DEPLOY_DIR".to_owned(), path(&self.deploy_dir())),
+        ])
     }
 
     /// Runs it to its end.
@@ -274,7 +285,42 @@ fn program() -> PathBuf {
     profile.join(format!("tierlift-under-test{}", std::env::consts::EXE_SUFFIX))
 }
 
+/// The ids of the transition's steps, in order.
+pub fn steps() -> Vec<String> {
+    let playbook = runbook::Playbook::load(&playbooks().join("oviya/tier1-to-tier2.yaml")).expect("a playbook");
+    playbook.steps.into_iter().map(|step| step.id).collect()
+}
+
 /// The project's own playbooks.
 pub fn playbooks() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").join("playbooks")
+}
+
+/// The project's transition, planned and run by the engine in this process with any registry: what `migrate` does,
+/// without a command line. The environment is not touched: URLs are looked up in the site.
+pub fn migrate_in_process(site: &Site, registry: std::sync::Arc<dyn runbook::Registry>) -> runbook::RunOutcome {
+    use runbook::{Engine, Inputs, Playbook, Quiet, Store, Terms, plan, preview_steps};
+    let environment = site.environment();
+    let lookup = move |name: &str| environment.get(name).cloned();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let playbook = Playbook::load(&playbooks().join("oviya/tier1-to-tier2.yaml")).expect("a playbook");
+        let inputs = Inputs::resolve(&playbook, &lookup).expect("inputs");
+        let quiet = std::sync::Arc::new(Quiet);
+        let previews = preview_steps(&playbook, &inputs, registry.as_ref(), quiet.clone())
+            .await
+            .expect("every step can be looked at");
+        let now = jiff::Timestamp::now();
+        let terms = Terms {
+            target: "the target of a test".to_owned(),
+            fingerprint: BTreeMap::new(),
+            cost: None,
+            created_at: now,
+            expires_at: now + jiff::SignedDuration::from_hours(1),
+        };
+        let plan = plan(&playbook, &inputs, &previews, terms).expect("a plan");
+        let (_stop, stopped) = tokio::sync::watch::channel(false);
+        let engine = Engine::new(registry, quiet, Store::at(site.state_dir()), stopped);
+        engine.run(&plan).await.expect("the run has an outcome").outcome
+    })
 }

@@ -11,20 +11,8 @@ fn dry_run_exits_2_describes_every_step_and_changes_nothing() {
 
     before.assert_same(&site.both_ends(), "after the dry run");
     assert!(!site.state_dir().join("runs").exists(), "a dry run leaves no run behind");
-    for step in [
-        "assess",
-        "fence",
-        "copy",
-        "verify",
-        "enable-vector",
-        "backfill",
-        "index",
-        "gate-semantic-search",
-        "render",
-        "still-fenced",
-        "switch",
-    ] {
-        assert!(outcome.stdout.contains(step), "step {step} is missing from:\n{}", outcome.stdout);
+    for step in acceptance::steps() {
+        assert!(outcome.stdout.contains(&step), "step {step} is missing from:\n{}", outcome.stdout);
     }
     assert!(outcome.stdout.contains("500 rows"), "no row estimate in:\n{}", outcome.stdout);
     assert!(outcome.stdout.contains(" kB") || outcome.stdout.contains(" MB"), "no byte estimate:\n{}", outcome.stdout);
@@ -37,6 +25,6 @@ fn dry_run_as_json_is_one_object_a_line() {
     let lines: Vec<serde_json::Value> =
         outcome.stdout.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();
     let previewed = lines.iter().filter(|line| line["event"] == "step_previewed").count();
-    assert_eq!(previewed, 11, "{}", outcome.stdout);
+    assert_eq!(previewed, acceptance::steps().len(), "{}", outcome.stdout);
     assert!(lines.iter().any(|line| line["event"] == "plan" && line["digest"].is_string()), "{}", outcome.stdout);
 }

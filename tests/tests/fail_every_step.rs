@@ -1,9 +1,14 @@
 //! Every step fails in turn, before and after it has changed things, and the unwind leaves both ends as they were.
 
+use std::sync::Arc;
+
 use acceptance::Site;
 use async_trait::async_trait;
-use runbook::{Action, Check, Context, Effect, Failure, FailureKind, Inspect, Preview, Registry};
+use runbook::{
+    Action, Check, Context, Effect, Failure, FailureKind, Inspect, Preview, Registry, RunOutcome, resolve_secrets,
+};
 use serde_json::Value;
+use tierlift::Actions;
 
 /// When the chosen step fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,26 +18,39 @@ enum Moment {
     InVerify,
 }
 
-/// tierlift's own actions, of which one step fails.
+/// tierlift's own actions, of which one step fails. Secrets come from the site, since a test must not set variables of
+/// its own process.
 struct Failing {
-    step: &'static str,
+    site: Arc<Site>,
+    step: String,
     moment: Moment,
+}
+
+impl Failing {
+    fn resolve(&self, action: &str, with: &Value) -> Result<Value, Failure> {
+        let environment = self.site.environment();
+        let mut with = resolve_secrets(with, &|name| environment.get(name).cloned())?;
+        if action == "pg.copy" {
+            with["pg_bin"] = environment["TIERLIFT_PG_BIN"].as_str().into();
+        }
+        Ok(with)
+    }
 }
 
 struct FailingAction {
     inner: Box<dyn Action>,
-    step: &'static str,
+    step: String,
     moment: Moment,
 }
 
 impl Registry for Failing {
     fn inspect(&self, action: &str, with: &Value) -> Result<Box<dyn Inspect>, Failure> {
-        tierlift::Actions.inspect(action, with)
+        Actions.inspect(action, &self.resolve(action, with)?)
     }
 
     fn action(&self, action: &str, with: &Value) -> Result<Box<dyn Action>, Failure> {
-        let inner = tierlift::Actions.action(action, with)?;
-        Ok(Box::new(FailingAction { inner, step: self.step, moment: self.moment }))
+        let inner = Actions.action(action, &self.resolve(action, with)?)?;
+        Ok(Box::new(FailingAction { inner, step: self.step.clone(), moment: self.moment }))
     }
 }
 
@@ -87,13 +105,24 @@ impl Action for FailingAction {
 }
 
 /// Runs the playbook with one step failing; the engine itself is the one the program uses.
-fn check(site: &Site, step: &'static str, moment: Moment) {
+fn check(site: &Arc<Site>, step: &str, moment: Moment) {
     let before = site.both_ends();
-    let failing = Failing { step, moment };
-    let outcome = acceptance::migrate_in_process(site, &failing);
+    let failing = Arc::new(Failing { site: site.clone(), step: step.to_owned(), moment });
+    let outcome = acceptance::migrate_in_process(site, failing);
     assert!(
-        matches!(&outcome, runbook::RunOutcome::Unwound { step: failed, .. } if failed == step),
+        matches!(&outcome, RunOutcome::Unwound { cause: Some((failed, failure)) }
+            if failed == step && failure.message.contains("injected")),
         "{step} {moment:?}: {outcome:?}"
     );
     before.assert_same(&site.both_ends(), &format!("{step} failed {moment:?}"));
+}
+
+#[test]
+fn every_step_that_fails_is_unwound_to_the_start() {
+    let site = Arc::new(Site::new(300));
+    for step in acceptance::steps() {
+        for moment in [Moment::BeforeApply, Moment::AfterApply, Moment::InVerify] {
+            check(&site, &step, moment);
+        }
+    }
 }

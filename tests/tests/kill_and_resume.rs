@@ -5,20 +5,6 @@ use std::collections::BTreeMap;
 use acceptance::{Site, Watched};
 use serde_json::Value;
 
-const STEPS: &[&str] = &[
-    "assess",
-    "fence",
-    "copy",
-    "verify",
-    "enable-vector",
-    "backfill",
-    "index",
-    "gate-semantic-search",
-    "render",
-    "still-fenced",
-    "switch",
-];
-
 fn step_is_done(step: &str) -> impl Fn(&Value) -> bool + '_ {
     move |event| event["event"] == "step_done" && event["step"] == step
 }
@@ -37,14 +23,15 @@ fn times_done(site: &Site) -> BTreeMap<String, usize> {
 #[test]
 fn resumes_after_kill_behind_every_step() {
     let site = Site::new(1_500);
+    let steps = acceptance::steps();
     let mut command = site.tierlift(&["migrate", "--to", "tier2", "--yes"]);
-    for (i, step) in STEPS.iter().enumerate() {
+    for (i, step) in steps.iter().enumerate() {
         let mut run = Watched::start(command);
         let reached = run.wait_for(step_is_done(step));
         assert!(reached.is_some(), "{step} was not reached");
         run.kill();
         let id = site.run_id();
-        if i + 1 == STEPS.len() {
+        if i + 1 == steps.len() {
             // The last kill may have come before or after the run was marked complete: both must resume to the same.
             site.run(&["resume", &id, "--yes"]).expect_code(0);
         }
@@ -52,8 +39,8 @@ fn resumes_after_kill_behind_every_step() {
     }
     site.assert_migrated();
     let times = times_done(&site);
-    for step in STEPS {
-        assert_eq!(times.get(*step), Some(&1), "{step} in {times:?}");
+    for step in &steps {
+        assert_eq!(times.get(step), Some(&1), "{step} in {times:?}");
     }
 }
 

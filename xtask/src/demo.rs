@@ -275,7 +275,7 @@ fn report(summary: &Value) -> anyhow::Result<Value> {
         "index": { "lists": output("index", "lists")?, "seconds": output("index", "seconds")? },
         "recall_at_10": output("gate-semantic-search", "recall")?,
         "probes": output("gate-semantic-search", "probes")?,
-        "rendered_files": output("switch", "files")?,
+        "rendered_files": output("switch", "rendered_files")?,
     }))
 }
 

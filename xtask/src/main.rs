@@ -3,6 +3,8 @@
 //! Anything that is not one of ours goes to tierlift unchanged, with PostgreSQL's client programs and the embedding
 //! model obtained first, so that `cargo xtask migrate --to tier2` needs nothing installed.
 
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a developer's tool: stdout is where it talks
+
 mod check;
 mod demo;
 mod tidy;

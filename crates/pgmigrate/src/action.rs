@@ -155,7 +155,9 @@ impl Inspect for Fence {
                 format!("database {database}: default_transaction_read_only becomes on"),
                 format!("database {database}: sessions of applications are ended, new ones can only read"),
             ],
-            undo: format!("database {database}: default_transaction_read_only as it was, sessions that began fenced are ended"),
+            undo: format!(
+                "database {database}: default_transaction_read_only as it was, sessions that began fenced are ended"
+            ),
             findings: fence::fence_findings(&self.source).await?,
             ..Preview::default()
         })
@@ -205,13 +207,20 @@ impl Inspect for Copy {
         const SHOWN: usize = 12;
         let mut changes = vec!["schema of the source, as pg_dump sees it, created on the target".to_owned()];
         for table in seen.tables.iter().take(SHOWN) {
-            changes.push(format!("table {}: about {} rows, {} kB", table.table, table.rows, table.bytes.div_ceil(1024)));
+            changes.push(format!(
+                "table {}: about {} rows, {} kB",
+                table.table,
+                table.rows,
+                table.bytes.div_ceil(1024)
+            ));
         }
         if let Some(rest) = seen.tables.get(SHOWN..).filter(|rest| !rest.is_empty()) {
             let names: Vec<String> = rest.iter().map(|t| t.table.clone()).collect();
             changes.push(format!("tables {}", list(&names)));
         }
-        changes.push("indexes, keys, sequences, triggers, policies, privileges, materialised views, statistics".to_owned());
+        changes.push(
+            "indexes, keys, sequences, triggers, policies, privileges, materialised views, statistics".to_owned(),
+        );
         Ok(Preview {
             changes,
             undo: "everything the copy made is dropped; the target is as empty as before".into(),
@@ -283,7 +292,8 @@ impl Action for Verify {
         let shown: Vec<String> = seen.mismatches.iter().map(ToString::to_string).collect();
         let more = if seen.truncated { ", and more" } else { "" };
         let mut failure: Failure =
-            Error::Differs { object: first.to_string(), message: format!("{} difference(s){more}", shown.len()) }.into();
+            Error::Differs { object: first.to_string(), message: format!("{} difference(s){more}", shown.len()) }
+                .into();
         failure.causes = shown;
         Err(failure)
     }

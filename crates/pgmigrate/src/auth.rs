@@ -82,8 +82,7 @@ impl AuthShim {
             }
         }
         if let Some(users) = &self.users {
-            let columns: Vec<_> =
-                users.columns.iter().map(|c| format!("{} {}", Ident(&c.name), c.type_name)).collect();
+            let columns: Vec<_> = users.columns.iter().map(|c| format!("{} {}", Ident(&c.name), c.type_name)).collect();
             let keys: Vec<_> = self
                 .keys
                 .iter()
@@ -150,7 +149,8 @@ pub(crate) async fn managed(
     if callers_of_auth.is_empty() && users_of_users.is_empty() {
         return Ok(found);
     }
-    let mut shim = AuthShim { functions: !callers_of_auth.is_empty(), callers: api_roles(source).await?, ..AuthShim::default() };
+    let mut shim =
+        AuthShim { functions: !callers_of_auth.is_empty(), callers: api_roles(source).await?, ..AuthShim::default() };
     if shim.functions {
         findings.push(finding(
             Severity::Changes,

@@ -62,8 +62,7 @@ pub(crate) struct Table {
 impl Table {
     /// The columns that COPY carries, quoted and comma-separated; empty for a table without any.
     pub fn copied_columns(&self) -> String {
-        let names: Vec<_> =
-            self.columns.iter().filter(|c| !c.generated).map(|c| Ident(&c.name).to_string()).collect();
+        let names: Vec<_> = self.columns.iter().filter(|c| !c.generated).map(|c| Ident(&c.name).to_string()).collect();
         names.join(", ")
     }
 
@@ -167,8 +166,7 @@ pub(crate) async fn tables(session: &Session, schemas: &[String], extensions: &[
 
 /// A digest over the definitions in `schemas`, equal on two servers only by accident of identical text.
 pub(crate) async fn fingerprint(session: &Session, schemas: &[String]) -> Result<String, Error> {
-    let row =
-        session.query_one(include_str!("sql/fingerprint.sql"), &[&schemas]).await.map_err(Error::on(session))?;
+    let row = session.query_one(include_str!("sql/fingerprint.sql"), &[&schemas]).await.map_err(Error::on(session))?;
     Ok(row.get(0))
 }
 

@@ -40,6 +40,7 @@ pub(crate) async fn source(source: &Session, survey: &Survey, requires: &[Requir
         ));
     }
     findings.extend(tables(survey));
+    findings.extend(owners(source, survey).await?);
     for (sql, severity, message, remedy) in SOURCE_QUESTIONS {
         let rows = source.query(*sql, &[&survey.schemas]).await.map_err(Error::on(source))?;
         let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
@@ -48,6 +49,25 @@ pub(crate) async fn source(source: &Session, survey: &Survey, requires: &[Requir
         }
     }
     Ok(findings)
+}
+
+/// Nothing keeps its owner: the target's role may own only what it makes itself.
+async fn owners(source: &Session, survey: &Survey) -> Result<Option<Finding>, Error> {
+    let rows = source
+        .query(
+            "select distinct format('%s', pg_get_userbyid(c.relowner)) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+              where n.nspname = any ($1) order by 1",
+            &[&survey.schemas],
+        )
+        .await
+        .map_err(Error::on(source))?;
+    let owners: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let target_user = &survey.roles.target_user;
+    let differs = owners.iter().any(|owner| owner != target_user);
+    Ok(differs.then(|| {
+        let message = format!("objects belong to {}", list(&owners));
+        finding(Changes, "owners", message, format!("everything on the target belongs to {target_user}"))
+    }))
 }
 
 /// (query over `$1` = schemas yielding names, severity, what it means, what follows).
@@ -143,7 +163,8 @@ pub(crate) async fn target(target: &Session, survey: &Survey, run: Option<&str>)
         ));
     }
     if survey.target.encoding != survey.source.encoding {
-        let severity = if survey.target.encoding == "UTF8" && survey.source.encoding != "SQL_ASCII" { Changes } else { Blocks };
+        let severity =
+            if survey.target.encoding == "UTF8" && survey.source.encoding != "SQL_ASCII" { Changes } else { Blocks };
         findings.push(finding(
             severity,
             &at,
@@ -260,12 +281,6 @@ async fn target_privileges(target: &Session, survey: &Survey, at: &str) -> Resul
             "its comment and privileges stay as the target has them",
         ));
     }
-    findings.push(finding(
-        Changes,
-        "owners",
-        "objects belong to several roles or to one the target may not have",
-        format!("everything on the target belongs to {user}"),
-    ));
     Ok(findings)
 }
 
@@ -273,9 +288,16 @@ fn required(survey: &Survey, requires: &[Required]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for required in requires {
         let object = format!("table {}", required.table);
-        let named = |relation: &Relation| relation.label() == required.table || format!("{}.{}", relation.schema, relation.name) == required.table;
+        let named = |relation: &Relation| {
+            relation.label() == required.table || format!("{}.{}", relation.schema, relation.name) == required.table
+        };
         let Some(table) = survey.tables.iter().find(|t| named(&t.relation)) else {
-            findings.push(finding(Blocks, object, "the source has no such table", "correct the playbook, or the source's URL"));
+            findings.push(finding(
+                Blocks,
+                object,
+                "the source has no such table",
+                "correct the playbook, or the source's URL",
+            ));
             continue;
         };
         for column in required.columns.iter().filter(|c| !table.columns.iter().any(|have| have.name == **c)) {

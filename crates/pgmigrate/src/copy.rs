@@ -85,6 +85,7 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
     if !poolers.is_empty() {
         return Err(Error::Blocked(poolers));
     }
+    let lock = leftover::lock(&options.target).await?;
     let (source, target) = tokio::try_join!(
         Session::connect(&options.source, Access::ReadOnly),
         Session::connect(&options.target, Access::ReadWrite)
@@ -166,6 +167,7 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
         bytes_total: Some(report.bytes),
         finished: true,
     });
+    drop(lock);
     Ok(report)
 }
 
@@ -184,10 +186,7 @@ pub(crate) fn is_shim(survey: &Survey, relation: &Relation) -> bool {
 }
 
 async fn export_snapshot(source: &Session) -> Result<String, Error> {
-    source
-        .batch_execute("begin isolation level repeatable read read only")
-        .await
-        .map_err(Error::on(source))?;
+    source.batch_execute("begin isolation level repeatable read read only").await.map_err(Error::on(source))?;
     let row = source.query_one("select pg_export_snapshot()", &[]).await.map_err(Error::on(source))?;
     Ok(row.get(0))
 }
@@ -203,17 +202,20 @@ async fn prepare(
     let id = SourceId::of(&survey.source);
     if let Some(copy) = state::read(target).await? {
         if copy.source != id {
-            return Err(Error::OtherCopy(format!("the target holds a copy of another database, begun {}", copy.started_at)));
+            return Err(Error::OtherCopy(format!(
+                "the target holds a copy of another database, begun {}",
+                copy.started_at
+            )));
         }
         if copy.finished && copy.run.as_deref() != cx.run_id() {
-            return Err(Error::OtherCopy(format!("the target holds a finished copy of this source, begun {}", copy.started_at)));
+            return Err(Error::OtherCopy(format!(
+                "the target holds a finished copy of this source, begun {}",
+                copy.started_at
+            )));
         }
         if copy.finished || copy.writes == serde_json::json!(writes) {
             // Whoever continues a copy answers for it, and its undo may take it back.
-            target
-                .execute("update tierlift.copy set run = $1", &[&cx.run_id()])
-                .await
-                .map_err(Error::on(target))?;
+            target.execute("update tierlift.copy set run = $1", &[&cx.run_id()]).await.map_err(Error::on(target))?;
             return Ok(copy);
         }
         cx.note("the source was written to since the copy began: it begins anew");
@@ -305,7 +307,8 @@ async fn create_schema(target: &Session, survey: &Survey, schema: &Schema, parts
 fn cut(survey: &Survey, options: &CopyOptions, jobs: usize) -> Vec<PartRow> {
     let mut rows = Vec::new();
     for table in &survey.tables {
-        let wanted = if jobs > 1 && !is_shim(survey, &table.relation) { table.bytes / options.split_bytes.max(1) } else { 1 };
+        let wanted =
+            if jobs > 1 && !is_shim(survey, &table.relation) { table.bytes / options.split_bytes.max(1) } else { 1 };
         let parts = wanted.clamp(1, table.pages.clamp(1, 1000));
         let block = |part: u64| i64::try_from(table.pages * part / parts).unwrap_or(i64::MAX);
         for part in 0..parts {

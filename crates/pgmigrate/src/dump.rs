@@ -31,7 +31,9 @@ pub(crate) async fn find(bin: Option<&Path>, needed: u32) -> Result<PgDump, Erro
     let mut folders: Vec<PathBuf> = path.iter().flat_map(std::env::split_paths).collect();
     folders.extend(versioned("/usr/lib/postgresql", "bin"));
     folders.extend(versioned("/usr", "bin").into_iter().filter(|p| p.to_string_lossy().contains("pgsql-")));
-    folders.extend(versioned("/opt/homebrew/opt", "bin").into_iter().filter(|p| p.to_string_lossy().contains("postgresql")));
+    folders.extend(
+        versioned("/opt/homebrew/opt", "bin").into_iter().filter(|p| p.to_string_lossy().contains("postgresql")),
+    );
     match probe(folders, &mut seen).await {
         Some(found) if found.major >= needed => Ok(found),
         _ => {
@@ -50,7 +52,14 @@ pub(crate) async fn schema(
 ) -> Result<String, Error> {
     let mut command = Command::new(&dump.program);
     command
-        .args(["--schema-only", "--verbose", "--no-owner", "--no-tablespaces", "--no-publications", "--no-subscriptions"])
+        .args([
+            "--schema-only",
+            "--verbose",
+            "--no-owner",
+            "--no-tablespaces",
+            "--no-publications",
+            "--no-subscriptions",
+        ])
         .args(["--no-password", "--encoding=UTF8", "--quote-all-identifiers"])
         .arg(format!("--snapshot={snapshot}"))
         .arg(format!("--dbname={}", source.libpq_conninfo()))
@@ -83,8 +92,10 @@ pub(crate) async fn schema(
     if !output.status.success() {
         // --verbose talks all the time; its errors are the lines that say so.
         let stderr = String::from_utf8_lossy(&output.stderr);
-        let errors: Vec<&str> =
-            stderr.lines().filter(|l| ["error:", "detail:", "hint:", "fatal:"].iter().any(|w| l.to_lowercase().contains(w))).collect();
+        let errors: Vec<&str> = stderr
+            .lines()
+            .filter(|l| ["error:", "detail:", "hint:", "fatal:"].iter().any(|w| l.to_lowercase().contains(w)))
+            .collect();
         let said = if errors.is_empty() { stderr.lines().rev().take(3).collect() } else { errors };
         return Err(Error::PgDump { stderr: said.join("; ") });
     }

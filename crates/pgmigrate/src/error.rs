@@ -1,6 +1,6 @@
 //! What can go wrong in a migration, each with its object and what to do next.
 
-use pg_session::{DbError, Session, SessionError};
+use pg_session::{DbError, Holder, Session, SessionError};
 use runbook::{Failure, FailureKind, Finding, Severity};
 
 /// A migration step that could not be done.
@@ -58,6 +58,14 @@ pub enum Error {
     /// The target holds a copy of another source, or one that this call must not touch.
     #[error("{0}")]
     OtherCopy(String),
+    /// Another process is copying to, or taking a copy back from, the same target.
+    #[error("another tierlift process is at work on it{}", .holder.as_ref().map(|h| format!(" (since {}, backend {})", h.since, h.pid)).unwrap_or_default())]
+    Locked {
+        /// `host:port/db`.
+        target: String,
+        /// Who, as the server sees it.
+        holder: Option<Holder>,
+    },
     /// Contents differ.
     #[error("{message}")]
     Differs {
@@ -99,17 +107,24 @@ impl Error {
     pub fn hint(&self) -> String {
         match self {
             Self::Session(error) => error.hint(),
-            Self::Blocked(findings) => findings.first().map(|f| f.remedy.clone()).unwrap_or_else(|| "see the findings".into()),
+            Self::Blocked(findings) => {
+                findings.first().map(|f| f.remedy.clone()).unwrap_or_else(|| "see the findings".into())
+            }
             Self::NoPgDump { needed, .. } => format!(
                 "install the PostgreSQL client tools, version {needed} or newer, or set TIERLIFT_PG_BIN to their bin folder"
             ),
-            Self::PgDump { .. } => "read pg_dump's message; the source role must be able to read the whole schema".into(),
+            Self::PgDump { .. } => {
+                "read pg_dump's message; the source role must be able to read the whole schema".into()
+            }
             Self::Io { .. } => "check disk space and permissions of the temporary folder".into(),
             Self::Entry { object, .. } => {
-                format!("make the target able to hold {object} (or drop it on the source if it is not needed), then start again")
+                format!(
+                    "make the target able to hold {object} (or drop it on the source if it is not needed), then start again"
+                )
             }
             Self::Table { .. } => "settle what the server says, then resume: finished parts are kept".into(),
             Self::OtherCopy(_) => "roll that copy back first, or use another empty database".into(),
+            Self::Locked { .. } => "wait until it has ended, or end it, then try again".into(),
             Self::Differs { .. } => "do not switch over; find out who wrote to either side, then copy again".into(),
             Self::Fence { hint, .. } => hint.clone(),
             Self::Arguments(_) => "correct the step's arguments".into(),
@@ -126,6 +141,7 @@ impl Error {
             Self::NoPgDump { .. } | Self::Arguments(_) => FailureKind::InvalidInput,
             Self::Blocked(_) | Self::Differs { .. } | Self::OtherCopy(_) => FailureKind::Blocked,
             Self::Internal(_) => FailureKind::Internal,
+            Self::Locked { .. } => FailureKind::Locked,
             _ => FailureKind::Failed,
         }
     }
@@ -135,6 +151,7 @@ impl Error {
             Self::Blocked(findings) => findings.first().map(|f| f.object.clone()).unwrap_or_default(),
             Self::Entry { object, .. } | Self::Differs { object, .. } | Self::Fence { object, .. } => object.clone(),
             Self::Table { table, .. } => format!("table {table}"),
+            Self::Locked { target, .. } => format!("target {target}"),
             _ => String::new(),
         }
     }

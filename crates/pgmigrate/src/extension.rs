@@ -79,7 +79,10 @@ pub(crate) async fn extensions(
                     findings.push(finding(
                         Severity::Blocks,
                         &object,
-                        format!("it is in schema {schema} on the source and {at} on the target, and {} uses it", list(&used_by)),
+                        format!(
+                            "it is in schema {schema} on the source and {at} on the target, and {} uses it",
+                            list(&used_by)
+                        ),
                         format!("run `alter extension {} set schema {}` on the target", Ident(&name), Ident(&schema)),
                     ));
                 }

@@ -92,7 +92,14 @@ async fn set_sequences(source: &Session, schemas: &[String]) -> Result<Vec<Strin
         .map(|batch| {
             let calls: Vec<String> = batch
                 .iter()
-                .map(|p| format!("select setval({}::regclass, {}, {});", literal(&p.relation.to_string()), p.last_value, p.is_called))
+                .map(|p| {
+                    format!(
+                        "select setval({}::regclass, {}, {});",
+                        literal(&p.relation.to_string()),
+                        p.last_value,
+                        p.is_called
+                    )
+                })
                 .collect();
             calls.join("\n")
         })
@@ -137,7 +144,8 @@ async fn analyze(target: &Session, survey: &Survey) -> Result<(), Error> {
         )
         .await
         .map_err(Error::on(target))?;
-    let small = survey.tables.iter().filter(|t| t.bytes < ANALYZE_ALONE_BYTES && t.pages > 0).map(|t| t.relation.clone());
+    let small =
+        survey.tables.iter().filter(|t| t.bytes < ANALYZE_ALONE_BYTES && t.pages > 0).map(|t| t.relation.clone());
     let parents = partitioned.iter().map(|row| Relation::new(row.get::<_, String>(0), row.get::<_, String>(1)));
     let names: Vec<String> = small.chain(parents).map(|relation| relation.to_string()).collect();
     if names.is_empty() {

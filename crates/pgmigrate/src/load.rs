@@ -1,8 +1,8 @@
 //! The parallel middle of a copy: rows of every table, and each table's keys and indexes as soon as its rows are in.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use pg_session::{Access, PgUrl, Session};
 use tokio::task::JoinSet;

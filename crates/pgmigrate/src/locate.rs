@@ -29,8 +29,12 @@ pub(crate) async fn locate(
     let buckets = (rows / ROWS_PER_BUCKET).clamp(1, 1 << 16);
     let mask = i64::try_from(u64::try_from(buckets).unwrap_or(1).next_power_of_two()).unwrap_or(1) - 1;
     let (left, right) = tokio::try_join!(from.buckets(pair, mask), to.buckets(pair, mask))?;
-    let differing: Vec<i64> =
-        left.keys().chain(right.keys().filter(|k| !left.contains_key(k))).copied().filter(|k| left.get(k) != right.get(k)).collect();
+    let differing: Vec<i64> = left
+        .keys()
+        .chain(right.keys().filter(|k| !left.contains_key(k)))
+        .copied()
+        .filter(|k| left.get(k) != right.get(k))
+        .collect();
     let mut found = Vec::new();
     for some in differing.chunks(BUCKETS_AT_ONCE) {
         found.extend(differences(&from, &to, pair, mask, some).await?);
@@ -55,7 +59,11 @@ impl<'a> End<'a> {
         Self { session, table, side, label: table.relation.label() }
     }
 
-    async fn query(&self, sql: &str, params: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<Vec<tokio_postgres::Row>, Error> {
+    async fn query(
+        &self,
+        sql: &str,
+        params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+    ) -> Result<Vec<tokio_postgres::Row>, Error> {
         self.session.query(sql, params).await.map_err(Error::table(&self.label, self.side))
     }
 
@@ -76,7 +84,9 @@ impl<'a> End<'a> {
         );
         let rows = self.query(&sql, &[&buckets]).await?;
         rows.iter()
-            .map(|row| Ok((row.get(0), Found { hash: whole_number(row.get(1))?, count: row.get(2), place: row.get(3) })))
+            .map(|row| {
+                Ok((row.get(0), Found { hash: whole_number(row.get(1))?, count: row.get(2), place: row.get(3) }))
+            })
             .collect()
     }
 
@@ -108,15 +118,16 @@ struct Found {
     place: String,
 }
 
-async fn differences(from: &End<'_>, to: &End<'_>, pair: &Pair, mask: i64, buckets: &[i64]) -> Result<Vec<Mismatch>, Error> {
+async fn differences(
+    from: &End<'_>,
+    to: &End<'_>,
+    pair: &Pair,
+    mask: i64,
+    buckets: &[i64],
+) -> Result<Vec<Mismatch>, Error> {
     let (left, right) = tokio::try_join!(from.rows(pair, mask, buckets), to.rows(pair, mask, buckets))?;
-    let mismatch = |kind, key: String, column: Option<String>, source: Option<String>, target: Option<String>| Mismatch {
-        table: from.label.clone(),
-        key: Some(key),
-        column,
-        kind,
-        source,
-        target,
+    let mismatch = |kind, key: String, column: Option<String>, source: Option<String>, target: Option<String>| {
+        Mismatch { table: from.label.clone(), key: Some(key), column, kind, source, target }
     };
     if pair.hash.key.is_empty() {
         return Ok(without_key(&left, &right)
@@ -128,7 +139,13 @@ async fn differences(from: &End<'_>, to: &End<'_>, pair: &Pair, mask: i64, bucke
     let mut changed = Vec::new();
     for (key, row) in &left {
         match right.get(key) {
-            None => found.push(mismatch(MismatchKind::Missing, pair.hash.key_label(key), None, Some(digest(row.hash)), None)),
+            None => found.push(mismatch(
+                MismatchKind::Missing,
+                pair.hash.key_label(key),
+                None,
+                Some(digest(row.hash)),
+                None,
+            )),
             Some(twin) if twin.hash != row.hash => changed.push(key.as_str()),
             Some(_) => {}
         }
@@ -143,7 +160,13 @@ async fn differences(from: &End<'_>, to: &End<'_>, pair: &Pair, mask: i64, bucke
         for ((name, _), (a, b)) in pair.hash.columns.iter().zip(values.iter().zip(others)) {
             if a != b {
                 let shown = |v: &Option<i64>| Some(v.map_or_else(|| "null".to_owned(), |v| digest(v.into())));
-                found.push(mismatch(MismatchKind::Changed, pair.hash.key_label(key), Some(name.clone()), shown(a), shown(b)));
+                found.push(mismatch(
+                    MismatchKind::Changed,
+                    pair.hash.key_label(key),
+                    Some(name.clone()),
+                    shown(a),
+                    shown(b),
+                ));
             }
         }
     }
@@ -151,7 +174,10 @@ async fn differences(from: &End<'_>, to: &End<'_>, pair: &Pair, mask: i64, bucke
 }
 
 /// Rows themselves are the keys; what can differ is how often each is there.
-fn without_key(left: &BTreeMap<String, Found>, right: &BTreeMap<String, Found>) -> Vec<(MismatchKind, String, String, String)> {
+fn without_key(
+    left: &BTreeMap<String, Found>,
+    right: &BTreeMap<String, Found>,
+) -> Vec<(MismatchKind, String, String, String)> {
     let count = |side: &BTreeMap<String, Found>, key: &String| side.get(key).map_or(0, |f| f.count);
     let keys = left.keys().chain(right.keys().filter(|k| !left.contains_key(*k)));
     keys.filter_map(|key| {
@@ -161,7 +187,12 @@ fn without_key(left: &BTreeMap<String, Found>, right: &BTreeMap<String, Found>) 
             std::cmp::Ordering::Greater => (MismatchKind::Missing, "source", &left[key].place),
             std::cmp::Ordering::Less => (MismatchKind::Extra, "target", &right[key].place),
         };
-        Some((kind, format!("row at ctid {place} of the {side}"), format!("{a} such row(s)"), format!("{b} such row(s)")))
+        Some((
+            kind,
+            format!("row at ctid {place} of the {side}"),
+            format!("{a} such row(s)"),
+            format!("{b} such row(s)"),
+        ))
     })
     .collect()
 }

@@ -23,15 +23,45 @@ pub enum Provider {
 
 /// Schemas that Supabase owns and fills; an application's objects are not in them.
 const SUPABASE_SCHEMAS: &[&str] = &[
-    "auth", "storage", "realtime", "_realtime", "_analytics", "_supavisor", "extensions", "graphql", "graphql_public", "net",
-    "cron", "pgmq", "pgsodium", "pgsodium_masks", "pgtle", "pgbouncer", "vault", "supabase_functions",
-    "supabase_migrations", "etl", "tiger", "tiger_data", "topology",
+    "auth",
+    "storage",
+    "realtime",
+    "_realtime",
+    "_analytics",
+    "_supavisor",
+    "extensions",
+    "graphql",
+    "graphql_public",
+    "net",
+    "cron",
+    "pgmq",
+    "pgsodium",
+    "pgsodium_masks",
+    "pgtle",
+    "pgbouncer",
+    "vault",
+    "supabase_functions",
+    "supabase_migrations",
+    "etl",
+    "tiger",
+    "tiger_data",
+    "topology",
 ];
 
 /// Extensions a provider installs in every project, whether the application wants them or not.
 const SUPABASE_EXTENSIONS: &[&str] = &[
-    "pg_net", "pg_graphql", "pgsodium", "supabase_vault", "pgjwt", "wrappers", "timescaledb", "pg_stat_statements",
-    "pgcrypto", "uuid-ossp", "pg_cron", "pgmq",
+    "pg_net",
+    "pg_graphql",
+    "pgsodium",
+    "supabase_vault",
+    "pgjwt",
+    "wrappers",
+    "timescaledb",
+    "pg_stat_statements",
+    "pgcrypto",
+    "uuid-ossp",
+    "pg_cron",
+    "pgmq",
 ];
 
 impl Provider {
@@ -116,7 +146,9 @@ pub fn transaction_pooler(url: &PgUrl) -> Option<(String, String)> {
         return None;
     }
     let instead = if host.contains("pooler") {
-        format!("use the session pooler {host}:5432 instead, or the project's direct host db.<project>.supabase.co:5432")
+        format!(
+            "use the session pooler {host}:5432 instead, or the project's direct host db.<project>.supabase.co:5432"
+        )
     } else {
         format!("use {host}:5432 instead")
     };

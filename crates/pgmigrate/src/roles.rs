@@ -59,7 +59,9 @@ pub(crate) async fn roles(
         findings.push(finding(
             Severity::Blocks,
             format!("roles {}", list(&missing)),
-            format!("privileges or policies name them, the target lacks them and role {target_user} may not create roles"),
+            format!(
+                "privileges or policies name them, the target lacks them and role {target_user} may not create roles"
+            ),
             format!("create them on the target, or grant CREATEROLE to {target_user}"),
         ));
     }

@@ -23,7 +23,11 @@ impl RowHash {
     /// Over these columns, generated ones included.
     pub fn new(columns: &[&Column], key: &[String]) -> Self {
         let values: Vec<String> = columns.iter().map(|c| value(c)).collect();
-        let row = if values.is_empty() { "0::int8".to_owned() } else { hash(&format!("row({})::text", values.join(", ")), 0) };
+        let row = if values.is_empty() {
+            "0::int8".to_owned()
+        } else {
+            hash(&format!("row({})::text", values.join(", ")), 0)
+        };
         let has_key = !key.is_empty() && key.iter().all(|k| columns.iter().any(|c| c.name == *k));
         let key = if has_key { key.to_vec() } else { Vec::new() };
         let key_text = match key.as_slice() {

@@ -27,7 +27,8 @@ pub(crate) async fn plan(source: &Session, survey: &Survey, dump: &str, owns_pub
     let entries = toc::entries(dump).map_err(|reason| Error::PgDump { stderr: reason })?;
     let tables = index_tables(source, survey).await?;
     let mut filter = Filter { survey, owns_public, skipped: BTreeSet::new(), notes: Vec::new() };
-    let mut schema = Schema { before_data: Vec::new(), of_table: BTreeMap::new(), after_data: Vec::new(), notes: Vec::new() };
+    let mut schema =
+        Schema { before_data: Vec::new(), of_table: BTreeMap::new(), after_data: Vec::new(), notes: Vec::new() };
     let mut past_data = false;
     for entry in entries {
         past_data |= entry.is_post_data();
@@ -82,8 +83,13 @@ impl Filter<'_> {
         }
         match entry.kind.as_str() {
             // Extensions are made beforehand, as assess decided; the rest needs a superuser or is the source's own.
-            "EXTENSION" | "EVENT TRIGGER" | "PUBLICATION" | "PUBLICATION TABLE" | "PUBLICATION TABLES IN SCHEMA"
-            | "SUBSCRIPTION" | "SUBSCRIPTION TABLE" => return None,
+            "EXTENSION"
+            | "EVENT TRIGGER"
+            | "PUBLICATION"
+            | "PUBLICATION TABLE"
+            | "PUBLICATION TABLES IN SCHEMA"
+            | "SUBSCRIPTION"
+            | "SUBSCRIPTION TABLE" => return None,
             "COMMENT" if ["EXTENSION ", "EVENT TRIGGER ", "PUBLICATION "].iter().any(|k| entry.name.starts_with(k)) => {
                 return None;
             }

@@ -59,8 +59,9 @@ pub(crate) async fn read(target: &Session) -> Result<Option<CopyState>, Error> {
         .await
         .map_err(Error::on(target))?;
     row.map(|row| {
-        let source = serde_json::from_value(row.get(0))
-            .map_err(|e| Error::OtherCopy(format!("schema tierlift on the target holds a state of another version ({e})")))?;
+        let source = serde_json::from_value(row.get(0)).map_err(|e| {
+            Error::OtherCopy(format!("schema tierlift on the target holds a state of another version ({e})"))
+        })?;
         Ok(CopyState {
             source,
             run: row.get(1),

@@ -53,7 +53,9 @@ impl Meter {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let due = self.next_report_ms.load(Ordering::Relaxed);
-        if now_ms >= due && self.next_report_ms.compare_exchange(due, now_ms + 100, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if now_ms >= due
+            && self.next_report_ms.compare_exchange(due, now_ms + 100, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
             self.report(false);
         }
     }
@@ -85,10 +87,14 @@ pub(crate) async fn copy_part(
     let (read_sql, write_sql) = statements(table, from_query, part);
     // A table copied whole is emptied in the same transaction, so that its rows can go in frozen: no second write of
     // every page later. A part shares its table with others and cannot.
-    let opening = if part.parts == 1 { format!("begin; truncate only {};", table.relation) } else { "begin;".to_owned() };
+    let opening =
+        if part.parts == 1 { format!("begin; truncate only {};", table.relation) } else { "begin;".to_owned() };
     // Sent together: `begin` and the COPY's preparation share a round trip.
-    let (opened, sink, stream) =
-        tokio::join!(target.batch_execute(&opening), target.copy_in::<_, Bytes>(&write_sql), source.copy_out(&read_sql));
+    let (opened, sink, stream) = tokio::join!(
+        target.batch_execute(&opening),
+        target.copy_in::<_, Bytes>(&write_sql),
+        source.copy_out(&read_sql)
+    );
     opened.map_err(Error::table(&label, "target"))?;
     let (sink, stream) =
         (sink.map_err(Error::table(&label, "target"))?, stream.map_err(Error::table(&label, "source"))?);

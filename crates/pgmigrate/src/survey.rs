@@ -36,8 +36,7 @@ impl Survey {
         let mut managed = auth::managed(source, &schemas, &managed_schemas, from.provider, &mut findings).await?;
         let extensions = extension::extensions(source, target, &schemas, from.provider, &mut findings).await?;
         let roles = roles::roles(source, target, &schemas, from.provider, &mut findings).await?;
-        let same: Vec<String> =
-            extensions.iter().filter(|x| x.same_version()).map(|x| x.name.clone()).collect();
+        let same: Vec<String> = extensions.iter().filter(|x| x.same_version()).map(|x| x.name.clone()).collect();
         let mut tables = catalog::tables(source, &schemas, &same).await?;
         if let Some(shim) = &mut managed.shim {
             // A role of that name that neither exists nor is made has nobody to grant to.
@@ -45,7 +44,18 @@ impl Survey {
             tables.extend(shim.users.clone());
         }
         let fingerprint = catalog::fingerprint(source, &schemas).await?;
-        Ok(Self { source: from, target: to, schemas, managed_schemas, tables, extensions, roles, managed, fingerprint, findings })
+        Ok(Self {
+            source: from,
+            target: to,
+            schemas,
+            managed_schemas,
+            tables,
+            extensions,
+            roles,
+            managed,
+            fingerprint,
+            findings,
+        })
     }
 
     /// Bytes of all tables, indexes aside.

@@ -24,22 +24,43 @@ impl Entry {
     /// `view public.mood`, for people.
     pub fn label(&self) -> String {
         let kind = self.kind.to_lowercase();
-        if self.schema == "-" { format!("{kind} {}", self.name) } else { format!("{kind} {}.{}", self.schema, self.name) }
+        if self.schema == "-" {
+            format!("{kind} {}", self.name)
+        } else {
+            format!("{kind} {}.{}", self.schema, self.name)
+        }
     }
 
     /// The same for the same object in two dumps of one schema; entries that differ in text differ in key.
     pub fn key(&self) -> String {
         use sha2::Digest as _;
         let digest = sha2::Sha256::digest(self.sql.as_bytes());
-        format!("{} {}.{} {:02x}{:02x}{:02x}{:02x}", self.kind, self.schema, self.name, digest[0], digest[1], digest[2], digest[3])
+        format!(
+            "{} {}.{} {:02x}{:02x}{:02x}{:02x}",
+            self.kind, self.schema, self.name, digest[0], digest[1], digest[2], digest[3]
+        )
     }
 
     /// True for entries that come after the data.
     pub fn is_post_data(&self) -> bool {
         const KINDS: &[&str] = &[
-            "INDEX", "INDEX ATTACH", "CONSTRAINT", "FK CONSTRAINT", "CHECK CONSTRAINT", "TRIGGER", "RULE", "POLICY",
-            "ROW SECURITY", "STATISTICS", "EVENT TRIGGER", "PUBLICATION", "PUBLICATION TABLE",
-            "PUBLICATION TABLES IN SCHEMA", "SUBSCRIPTION", "ACL", "DEFAULT ACL",
+            "INDEX",
+            "INDEX ATTACH",
+            "CONSTRAINT",
+            "FK CONSTRAINT",
+            "CHECK CONSTRAINT",
+            "TRIGGER",
+            "RULE",
+            "POLICY",
+            "ROW SECURITY",
+            "STATISTICS",
+            "EVENT TRIGGER",
+            "PUBLICATION",
+            "PUBLICATION TABLE",
+            "PUBLICATION TABLES IN SCHEMA",
+            "SUBSCRIPTION",
+            "ACL",
+            "DEFAULT ACL",
         ];
         KINDS.contains(&self.kind.as_str())
     }
@@ -129,7 +150,16 @@ fn entry(text: &str) -> Option<Entry> {
     }
     let (name, kind, schema) = fields?;
     let sql = without_trailing_settings(&text[used..]).to_owned();
-    Some(Entry { id: id.parse().ok()?, class: class.parse().ok()?, oid: oid.parse().ok()?, dependencies, name, kind, schema, sql })
+    Some(Entry {
+        id: id.parse().ok()?,
+        class: class.parse().ok()?,
+        oid: oid.parse().ok()?,
+        dependencies,
+        name,
+        kind,
+        schema,
+        sql,
+    })
 }
 
 /// pg_dump announces table defaults ahead of the next entry; sessions keep the target's own defaults instead. Comments

@@ -52,6 +52,7 @@ impl Before {
 /// # Errors
 /// When something cannot be dropped or restored; calling again continues.
 pub async fn copy_undo(target: &PgUrl, cx: &Context) -> Result<(), Error> {
+    let _lock = leftover::lock(target).await?;
     let session = Session::connect(target, Access::ReadWrite).await?;
     let Some(copy) = state::read(&session).await? else {
         cx.note("nothing of a copy is on the target");
@@ -61,8 +62,9 @@ pub async fn copy_undo(target: &PgUrl, cx: &Context) -> Result<(), Error> {
         cx.note(format!("the copy on the target, begun {}, is another run's and stays", copy.started_at));
         return Ok(());
     }
-    let before: Before = serde_json::from_value(copy.before)
-        .map_err(|e| Error::OtherCopy(format!("schema tierlift on the target holds a state of another version ({e})")))?;
+    let before: Before = serde_json::from_value(copy.before).map_err(|e| {
+        Error::OtherCopy(format!("schema tierlift on the target holds a state of another version ({e})"))
+    })?;
     remove(&session, &before).await
 }
 

@@ -259,10 +259,8 @@ impl Shared {
 }
 
 async fn worker(shared: Arc<Shared>, source: PgUrl, target: PgUrl) -> Result<(), Error> {
-    let (source, target) = tokio::try_join!(
-        Session::connect(&source, Access::ReadOnly),
-        Session::connect(&target, Access::ReadOnly)
-    )?;
+    let (source, target) =
+        tokio::try_join!(Session::connect(&source, Access::ReadOnly), Session::connect(&target, Access::ReadOnly))?;
     while let Some(slice) = shared.queue.take().await {
         let pair = &shared.pairs[slice.table];
         let (from, to) = tokio::try_join!(
@@ -275,7 +273,13 @@ async fn worker(shared: Arc<Shared>, source: PgUrl, target: PgUrl) -> Result<(),
     Ok(())
 }
 
-async fn sum(session: &Session, table: &Table, hash: &RowHash, slice: &Slice, side: &'static str) -> Result<Sum, Error> {
+async fn sum(
+    session: &Session,
+    table: &Table,
+    hash: &RowHash,
+    slice: &Slice,
+    side: &'static str,
+) -> Result<Sum, Error> {
     let mut range = String::new();
     if slice.parts > 1 {
         // Each end cuts its own blocks: the sums of all slices are the table's whichever way it is cut.
@@ -319,16 +323,23 @@ async fn sequences(source: &Session, target: &Session, survey: &Survey) -> Resul
 /// Objects of the source that the target lacks, those aside that assess said would not come.
 async fn structure(source: &Session, target: &Session, survey: &Survey) -> Result<Vec<Mismatch>, Error> {
     let sql = concat!(include_str!("sql/app_objects.sql"), include_str!("sql/structure.sql"));
-    let (from, to) = tokio::try_join!(
-        async { source.query(sql, &[&survey.schemas]).await.map_err(Error::on(source)) },
-        async { target.query(sql, &[&survey.schemas]).await.map_err(Error::on(target)) }
-    )?;
+    let (from, to) =
+        tokio::try_join!(async { source.query(sql, &[&survey.schemas]).await.map_err(Error::on(source)) }, async {
+            target.query(sql, &[&survey.schemas]).await.map_err(Error::on(target))
+        })?;
     let there: BTreeSet<String> = to.iter().map(|row| row.get(2)).collect();
     Ok(from
         .iter()
         .filter(|row| !survey.managed.skipped.contains(&(row.get(0), row.get(1))))
         .map(|row| row.get::<_, String>(2))
         .filter(|label| !there.contains(label))
-        .map(|table| Mismatch { table, key: None, column: None, kind: MismatchKind::Missing, source: None, target: None })
+        .map(|table| Mismatch {
+            table,
+            key: None,
+            column: None,
+            kind: MismatchKind::Missing,
+            source: None,
+            target: None,
+        })
         .collect())
 }

@@ -51,3 +51,23 @@ fn write_value(value: &Value, out: &mut String) {
         scalar => out.push_str(&scalar.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn one_value_has_one_text() {
+        let value = json!({"b": [1, 2.5, 1.0, -0.0, true, null], "a": {"z": "\"\né", "A": {}}, "": []});
+        let text = r#"{"":[],"a":{"A":{},"z":"\"\né"},"b":[1,2.5,1.0,-0.0,true,null]}"#;
+        assert_eq!(canonical(&value), text);
+        assert_eq!(serde_json::from_str::<Value>(text).unwrap(), value);
+    }
+
+    #[test]
+    fn hashes_as_everybody_does() {
+        assert_eq!(sha256_hex(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    }
+}

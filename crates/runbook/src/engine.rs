@@ -1,21 +1,21 @@
 //! Runs a plan, takes a run up again, or puts it back. It obeys the plan and makes no choice of its own.
 
-use std::future::{Future, pending};
 use std::sync::Arc;
-use std::time::Instant;
 
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::action::{Action, Check, Context, Registry};
+use crate::action::{Action, Registry};
 use crate::dryrun::of_step;
+use crate::entry::Entry;
 use crate::event::{Event, Reporter};
 use crate::failure::{Failure, FailureKind};
-use crate::journal::{Entry, Journal};
+use crate::journal::Journal;
 use crate::lock::host_name;
+use crate::outcome::{RunEnd, RunOutcome};
 use crate::plan::{Plan, PlanStep};
 use crate::run_state::{RunState, RunStatus};
+use crate::running::Running;
 use crate::store::{RunRecord, Store};
 
 /// Why a run is unwound when nothing failed.
@@ -23,71 +23,11 @@ const ASKED: &str = "the operator asked for it";
 
 /// Runs plans.
 pub struct Engine {
-    registry: Arc<dyn Registry>,
-    reporter: Arc<dyn Reporter>,
-    store: Store,
-    stop: watch::Receiver<bool>,
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) reporter: Arc<dyn Reporter>,
+    pub(crate) store: Store,
+    pub(crate) stop: watch::Receiver<bool>,
     accept_irreversible: bool,
-}
-
-/// How a run ended, for now or for good.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RunEnd {
-    /// The run's id.
-    pub run: String,
-    /// How it ended.
-    pub outcome: RunOutcome,
-}
-
-/// The ways a run can end.
-#[derive(Debug, Clone, PartialEq)]
-pub enum RunOutcome {
-    /// Every step is in place.
-    Completed,
-    /// The run was at its end already.
-    NothingToDo {
-        /// Which end.
-        status: RunStatus,
-    },
-    /// Every step this run began was put back.
-    Unwound {
-        /// The step that failed and why; none when the operator asked for the unwind.
-        cause: Option<(String, Failure)>,
-    },
-    /// A step could not be put back; `resume` and `rollback` both try again.
-    Stuck {
-        /// Which.
-        step: String,
-        /// Why.
-        failure: Failure,
-        /// The step that failed before and why; none when the operator asked for the unwind.
-        cause: Option<(String, Failure)>,
-    },
-    /// The operator stopped it; `resume` goes on, `rollback` goes back.
-    Interrupted {
-        /// The step that was cut off; none between two steps.
-        step: Option<String>,
-    },
-    /// It went back as far as it could; `resume` goes forward again.
-    PastNoReturn {
-        /// The step without a way back.
-        step: String,
-        /// The step that failed and why; none when the operator asked for the unwind.
-        cause: Option<(String, Failure)>,
-    },
-}
-
-impl RunOutcome {
-    fn word(&self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::NothingToDo { status } => status.word(),
-            Self::Unwound { .. } => "unwound",
-            Self::Stuck { .. } => "stuck",
-            Self::Interrupted { .. } => "paused",
-            Self::PastNoReturn { .. } => "past_no_return",
-        }
-    }
 }
 
 impl Engine {
@@ -128,7 +68,7 @@ impl Engine {
                 "read the plan, and add --accept-irreversible if you mean it",
             ));
         }
-        self.check_actions(plan)?;
+        self.check_actions(plan, |_| true)?;
         let digest = plan.digest();
         let id = self.store.new_id(&digest, now);
         let _lock = self.store.lock_target(&plan.target, &id)?;
@@ -211,6 +151,10 @@ impl Engine {
         let target = self.store.open(&id)?.plan.target;
         let lock = self.store.lock_target(&target, &id)?;
         let (journal, record) = self.store.take_up(&id)?;
+        if record.torn_bytes > 0 {
+            let text = format!("cut off a last line that a crash left half written ({} bytes)", record.torn_bytes);
+            self.reporter.report(Event::Note { step: "journal".to_owned(), text });
+        }
         self.refuse_unfinished(&target, Some(&id))?;
         Ok((id, lock, journal, record))
     }
@@ -222,28 +166,30 @@ impl Engine {
         record: RunRecord,
         unwinding: bool,
     ) -> Result<Running<'_>, Failure> {
-        self.check_actions(&record.plan)?;
-        self.reporter.report(Event::RunStarted { run: id.clone(), plan: record.plan.digest(), resumed: true });
-        let was_unwinding = matches!(record.state.status, RunStatus::Unwinding | RunStatus::Stuck { .. });
-        let mut run = Running::new(self, id, record.plan, journal, record.state);
+        // An unwind needs no step that it does not undo: what is wrong with another must not stand in its way.
+        let RunRecord { plan, state, .. } = record;
+        self.check_actions(&plan, |i| if unwinding { state.has_undo(i) } else { !state.steps[i].is_in_place() })?;
+        self.reporter.report(Event::RunStarted { run: id.clone(), plan: plan.digest(), resumed: true });
+        let was_unwinding = matches!(state.status, RunStatus::Unwinding | RunStatus::Stuck { .. });
+        let mut run = Running::new(self, id, plan, journal, state);
         run.announced_unwind = was_unwinding;
         run.record(Entry::Resumed { host: host_name(), pid: std::process::id(), unwinding })?;
         Ok(run)
     }
 
     /// Arguments that can't be used any more, a secret's variable that is not set: said before anything is journaled.
-    fn check_actions(&self, plan: &Plan) -> Result<(), Failure> {
-        plan.steps.iter().try_for_each(|step| self.action(step).map(drop))
+    fn check_actions(&self, plan: &Plan, needed: impl Fn(usize) -> bool) -> Result<(), Failure> {
+        plan.steps.iter().enumerate().filter(|(i, _)| needed(*i)).try_for_each(|(_, step)| self.action(step).map(drop))
     }
 
-    fn action(&self, step: &PlanStep) -> Result<Box<dyn Action>, Failure> {
+    pub(crate) fn action(&self, step: &PlanStep) -> Result<Box<dyn Action>, Failure> {
         let action = self.registry.action(&step.action, &step.with).map_err(|failure| of_step(&step.id, failure))?;
         if action.effect() != step.effect {
             return Err(Failure::new(
                 FailureKind::Stale,
                 format!("step {}", step.id),
                 format!("was planned as {:?} and is {:?}", step.effect, action.effect()),
-                "make a new plan with this version of tierlift",
+                "use the version of tierlift that made the plan, or make a new plan",
             ));
         }
         Ok(action)
@@ -278,170 +224,5 @@ impl Engine {
             )),
             None => Ok(()),
         }
-    }
-}
-
-/// A run that this process is at.
-pub(crate) struct Running<'e> {
-    pub(crate) engine: &'e Engine,
-    pub(crate) plan: Plan,
-    pub(crate) state: RunState,
-    /// Whether the journal says already that the run turned round.
-    pub(crate) announced_unwind: bool,
-    id: String,
-    journal: Journal,
-    started: Instant,
-}
-
-/// How one step went forward.
-enum StepEnd {
-    InPlace,
-    Failed,
-    Stopped,
-}
-
-impl<'e> Running<'e> {
-    fn new(engine: &'e Engine, id: String, plan: Plan, journal: Journal, state: RunState) -> Self {
-        Self { engine, plan, state, announced_unwind: false, id, journal, started: Instant::now() }
-    }
-
-    async fn go_forward(&mut self) -> Result<RunOutcome, Failure> {
-        while let Some(index) = self.state.next_step() {
-            if *self.engine.stop.borrow() {
-                self.record(Entry::Interrupted { step: None })?;
-                return Ok(RunOutcome::Interrupted { step: None });
-            }
-            match self.do_step(index).await? {
-                StepEnd::InPlace => {}
-                StepEnd::Failed => {
-                    let reason = format!("step {} failed", self.plan.steps[index].id);
-                    return self.unwind(&reason).await;
-                }
-                StepEnd::Stopped => {
-                    let step = Some(self.plan.steps[index].id.clone());
-                    self.record(Entry::Interrupted { step: step.clone() })?;
-                    return Ok(RunOutcome::Interrupted { step });
-                }
-            }
-        }
-        self.record(Entry::RunCompleted {})?;
-        Ok(RunOutcome::Completed)
-    }
-
-    async fn do_step(&mut self, index: usize) -> Result<StepEnd, Failure> {
-        let step = self.plan.steps[index].clone();
-        self.engine.reporter.report(Event::StepStarted {
-            step: step.id.clone(),
-            index: index + 1,
-            of: self.plan.steps.len(),
-            title: step.title.clone(),
-        });
-        let started = Instant::now();
-        match self.attempt(index, &step).await? {
-            Some(Ok((output, already))) => {
-                let seconds = started.elapsed().as_secs_f64();
-                self.record(Entry::StepDone { step: step.id.clone(), output: output.clone(), seconds, already })?;
-                self.engine.reporter.report(Event::StepDone { step: step.id, seconds, already, output });
-                Ok(StepEnd::InPlace)
-            }
-            Some(Err(failure)) => {
-                let failure = of_step(&step.id, failure);
-                self.record(Entry::StepFailed { step: step.id.clone(), failure: failure.clone() })?;
-                self.engine.reporter.report(Event::StepFailed { step: step.id, failure });
-                Ok(StepEnd::Failed)
-            }
-            None => Ok(StepEnd::Stopped),
-        }
-    }
-
-    /// Checks, and applies and verifies if need be. None when the operator stopped it; otherwise how it went, with the
-    /// output and whether it was found in place. The outer error is of the journal.
-    async fn attempt(
-        &mut self,
-        index: usize,
-        step: &PlanStep,
-    ) -> Result<Option<Result<(Value, bool), Failure>>, Failure> {
-        let cx = self.context(step);
-        let action = match self.engine.action(step) {
-            Ok(action) => action,
-            Err(failure) => return Ok(Some(Err(failure))),
-        };
-        let begun = self.state.steps[index].to_undo().cloned();
-        let before = match self.unless_stopped(action.check(&cx)).await {
-            None => return Ok(None),
-            Some(Err(failure)) => return Ok(Some(Err(failure))),
-            // Found in place by its own earlier attempt: the crash came between the work and the journal.
-            Some(Ok(Check::Done)) if begun.is_some() => {
-                let verified = self.unless_stopped(action.verify(&cx)).await;
-                return Ok(verified.map(|result| result.map(|()| (Value::Null, true))));
-            }
-            Some(Ok(Check::Done)) => return Ok(Some(Ok((Value::Null, true)))),
-            Some(Ok(Check::Pending { before })) => begun.unwrap_or(before),
-        };
-        let attempt = self.state.steps[index].next_attempt();
-        self.record(Entry::StepIntent { step: step.id.clone(), attempt, before: before.clone() })?;
-        let work = async {
-            let output = action.apply(&cx, &before).await?;
-            action.verify(&cx).await?;
-            Ok((output, false))
-        };
-        Ok(self.unless_stopped(work).await)
-    }
-
-    /// What the journal says happens next: checked first, written second, believed third.
-    pub(crate) fn record(&mut self, entry: Entry) -> Result<(), Failure> {
-        let mut next = self.state.clone();
-        next.apply(&entry).map_err(|error| {
-            Failure::from_error(FailureKind::Internal, format!("run {}", self.id), &error, "report this")
-        })?;
-        self.journal.append(&entry).map_err(|error| {
-            let mut failure = Failure::from(error);
-            failure.object = format!("run {}", self.id);
-            failure
-        })?;
-        self.state = next;
-        Ok(())
-    }
-
-    pub(crate) fn context(&self, step: &PlanStep) -> Context {
-        Context::of_run(
-            &step.id,
-            &self.id,
-            &self.engine.store.dir(&self.id),
-            self.state.outputs(),
-            self.engine.reporter.clone(),
-        )
-    }
-
-    pub(crate) fn action(&self, step: &PlanStep) -> Result<Box<dyn Action>, Failure> {
-        self.engine.action(step)
-    }
-
-    pub(crate) fn report(&self, event: Event) {
-        self.engine.reporter.report(event);
-    }
-
-    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let mut stop = self.engine.stop.clone();
-        let stopped = async move {
-            // No sender, nobody who could stop it.
-            if stop.wait_for(|stop| *stop).await.is_err() {
-                pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            biased;
-            done = work => Some(done),
-            () = stopped => None,
-        }
-    }
-
-    fn end(&self, outcome: RunOutcome) -> RunEnd {
-        self.report(Event::RunEnded {
-            run: self.id.clone(),
-            status: outcome.word().to_owned(),
-            seconds: self.started.elapsed().as_secs_f64(),
-        });
-        RunEnd { run: self.id.clone(), outcome }
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::action::Effect;
+use crate::entry::Entry;
 use crate::failure::Failure;
-use crate::journal::Entry;
 use crate::plan::Plan;
 use crate::state::{IllegalTransition, StepStatus};
 
@@ -149,7 +149,12 @@ impl RunState {
 
     /// The next step to put back: the last one begun and not put back. Read-only steps have nothing to put back.
     pub fn next_undo(&self) -> Option<usize> {
-        (0..self.steps.len()).rev().find(|&i| self.effects[i] != Effect::ReadOnly && self.steps[i].to_undo().is_some())
+        (0..self.steps.len()).rev().find(|&i| self.has_undo(i))
+    }
+
+    /// Whether a step has something to put back.
+    pub fn has_undo(&self, index: usize) -> bool {
+        self.effects[index] != Effect::ReadOnly && self.steps[index].to_undo().is_some()
     }
 
     /// The last step without a way back that this run began: there is no unwind past it.
@@ -162,7 +167,7 @@ impl RunState {
     /// Going forward again from the line, what was only looked at behind it may have been put back since: look again.
     fn forget_looks_after_line(&mut self) {
         for i in self.line().map_or(0, |line| line + 1)..self.steps.len() {
-            if self.effects[i] == Effect::ReadOnly || self.steps[i].to_undo().is_none() {
+            if !self.has_undo(i) {
                 self.steps[i] = StepStatus::Pending;
             }
         }

@@ -209,3 +209,97 @@ impl StepEvent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::failure::FailureKind;
+
+    fn failure() -> Failure {
+        Failure::new(FailureKind::Failed, "x", "broke", "mend it")
+    }
+
+    /// Each status, by a name for the table.
+    fn status(name: &str) -> StepStatus {
+        let before = json!("first");
+        match name {
+            "pending" => StepStatus::Pending,
+            "found" => StepStatus::Found,
+            "running 1" => StepStatus::Running { attempt: 1, before },
+            "running 2" => StepStatus::Running { attempt: 2, before },
+            "done" => StepStatus::Done { before, output: json!(7), seconds: 1.5 },
+            "failed 0" => StepStatus::Failed { attempt: 0, before: None, failure: failure() },
+            "failed 1" => StepStatus::Failed { attempt: 1, before: Some(before), failure: failure() },
+            "undoing 1" => StepStatus::Undoing { attempt: 1, before },
+            "undoing 2" => StepStatus::Undoing { attempt: 2, before },
+            "undone" => StepStatus::Undone,
+            "stuck 1" => StepStatus::Stuck { attempt: 1, before, failure: failure() },
+            _ => panic!("no status {name}"),
+        }
+    }
+
+    fn event(name: &str) -> StepEvent {
+        match name {
+            "intent 1" => StepEvent::Intent { attempt: 1, before: json!("first") },
+            "intent 2" => StepEvent::Intent { attempt: 2, before: json!("half done") },
+            "intent 3" => StepEvent::Intent { attempt: 3, before: json!("half done") },
+            "done" => StepEvent::Done { output: json!(7), seconds: 1.5 },
+            "failed" => StepEvent::Failed { failure: failure() },
+            "undo 1" => StepEvent::UndoIntent { attempt: 1 },
+            "undo 2" => StepEvent::UndoIntent { attempt: 2 },
+            "undo done" => StepEvent::UndoDone,
+            "undo failed" => StepEvent::UndoFailed { failure: failure() },
+            _ => panic!("no event {name}"),
+        }
+    }
+
+    #[test]
+    fn every_status_takes_every_event() {
+        let events =
+            ["intent 1", "intent 2", "intent 3", "done", "failed", "undo 1", "undo 2", "undo done", "undo failed"];
+        // Rows: status; columns: the events above; `-` is an illegal transition.
+        let table = [
+            ("pending", ["running 1", "-", "-", "found", "failed 0", "-", "-", "-", "-"]),
+            ("found", ["-", "-", "-", "-", "-", "-", "-", "-", "-"]),
+            ("running 1", ["-", "running 2", "-", "done", "failed 1", "undoing 1", "-", "-", "-"]),
+            ("running 2", ["-", "-", "running 3", "done", "failed 2", "undoing 1", "-", "-", "-"]),
+            ("done", ["-", "-", "-", "-", "-", "undoing 1", "-", "-", "-"]),
+            ("failed 0", ["running 1", "-", "-", "found", "failed 0", "-", "-", "-", "-"]),
+            ("failed 1", ["-", "running 2", "-", "done", "failed 1", "undoing 1", "-", "-", "-"]),
+            ("undoing 1", ["-", "-", "-", "-", "-", "-", "undoing 2", "undone", "stuck 1"]),
+            ("undoing 2", ["-", "-", "-", "-", "-", "-", "-", "undone", "stuck 2"]),
+            ("undone", ["running 1", "-", "-", "found", "failed 0", "-", "-", "-", "-"]),
+            ("stuck 1", ["-", "-", "-", "-", "-", "-", "undoing 2", "-", "-"]),
+        ];
+        for (from, row) in table {
+            for (name, expect) in events.iter().zip(row) {
+                let next = status(from).next(&event(name));
+                let expect = match expect {
+                    "-" => Err(IllegalTransition { status: status(from).word(), event: event(name).word() }),
+                    "running 3" => Ok(StepStatus::Running { attempt: 3, before: json!("first") }),
+                    "failed 2" => {
+                        Ok(StepStatus::Failed { attempt: 2, before: Some(json!("first")), failure: failure() })
+                    }
+                    "stuck 2" => Ok(StepStatus::Stuck { attempt: 2, before: json!("first"), failure: failure() }),
+                    to => Ok(status(to)),
+                };
+                assert_eq!(next, expect, "{from} + {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_next_attempt_is_always_legal() {
+        for name in ["pending", "running 1", "running 2", "failed 0", "failed 1", "undone"] {
+            let attempt = status(name).next_attempt();
+            status(name).next(&StepEvent::Intent { attempt, before: Value::Null }).expect(name);
+        }
+        for name in ["running 1", "done", "failed 1", "undoing 1", "undoing 2", "stuck 1"] {
+            assert!(status(name).to_undo().is_some());
+            let attempt = status(name).next_undo_attempt();
+            status(name).next(&StepEvent::UndoIntent { attempt }).expect(name);
+        }
+    }
+}

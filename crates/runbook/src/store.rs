@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::canonical::sha256_hex;
+use crate::entry::Entry;
 use crate::failure::{Failure, FailureKind};
-use crate::journal::{Entry, Journal, ReadJournal, Record, is_held, read_journal, sync_folder};
+use crate::journal::{Journal, ReadJournal, Record, is_held, read_journal, sync_folder};
 use crate::lock::{Holder, TargetLock, try_lock};
 use crate::plan::Plan;
 use crate::run_state::{RunState, RunStatus};
@@ -43,6 +44,9 @@ pub struct RunRecord {
     /// How many bytes a crash left of a last event that never happened.
     pub torn_bytes: u64,
 }
+
+/// A run's id, and the run unless its files don't verify.
+pub type NamedRun = (String, Result<RunRecord, Failure>);
 
 impl RunRecord {
     /// Where the run is: a run that its journal leaves under way while no process is at it was interrupted.
@@ -88,7 +92,7 @@ impl Store {
     ///
     /// # Errors
     /// When the folder can't be read.
-    pub fn list_runs(&self) -> Result<Vec<(String, Result<RunRecord, Failure>)>, Failure> {
+    pub fn list_runs(&self) -> Result<Vec<NamedRun>, Failure> {
         Ok(self.run_ids()?.into_iter().map(|id| (id.clone(), self.read_run(&id))).collect())
     }
 

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use crate::dryrun::of_step;
-use crate::engine::{RunOutcome, Running};
+use crate::entry::Entry;
 use crate::event::Event;
 use crate::failure::Failure;
-use crate::journal::Entry;
+use crate::outcome::RunOutcome;
+use crate::running::Running;
 
 impl Running<'_> {
     /// Puts back everything this run began, down to its start or to a step without a way back.
@@ -40,7 +41,7 @@ impl Running<'_> {
         let cx = self.context(&step);
         self.record(Entry::UndoIntent { step: step.id.clone(), attempt })?;
         let started = Instant::now();
-        let undone = match self.action(&step) {
+        let undone = match self.engine.action(&step) {
             Ok(action) => action.undo(&cx, &before).await,
             Err(failure) => Err(failure),
         };

@@ -85,8 +85,8 @@ Examples:
   tierlift migrate --to tier2 --plan plan.json --yes
   tierlift migrate --to tier2 --yes            plan and run at once
 
-The playbook names the environment variables that hold the database URLs; nothing secret is taken from the
-command line.")]
+The playbook names the environment variables that hold the database URLs; nothing
+secret is taken from the command line.")]
 pub struct MigrateArgs {
     /// The tier to move to
     #[arg(long, value_name = "TIER")]

@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 pub mod exit;
+mod output;
 mod plan_text;
 mod registry;
 mod reporter;
@@ -11,19 +12,24 @@ mod systems;
 mod target_lock;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use runbook::Failure;
 
 pub use registry::Actions;
 
 use crate::cli::{Cli, Command};
+use crate::output::{called_as, data, program, talk};
 use crate::reporter::{Mode, Screen};
 
 /// Runs one command line (program name first) and says how it went; see [`exit`] for the codes.
 pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    called_as(args.first().map_or(Path::new("tierlift"), Path::new));
+    let parsed = Cli::command().bin_name(program()).try_get_matches_from(args).and_then(|m| Cli::from_arg_matches(&m));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version come as errors too; they go to stdout and are no failure.
@@ -34,7 +40,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start the runtime: {error}");
+            talk(format_args!("error: cannot start the runtime: {error}"));
             return ExitCode::from(exit::INTERNAL);
         }
     };
@@ -72,15 +78,15 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
 /// One screen: what happened, to which object, why, and what to do next.
 fn print_failure(failure: &Failure, json: bool) {
     if json {
-        println!("{}", serde_json::json!({"event": "error", "failure": failure}));
+        data(format_args!("{}", serde_json::json!({"event": "error", "failure": failure})));
         return;
     }
-    eprintln!("error: {failure}");
+    talk(format_args!("error: {failure}"));
     for cause in &failure.causes {
-        eprintln!("  because: {cause}");
+        talk(format_args!("  because: {cause}"));
     }
     if !failure.hint.is_empty() {
-        eprintln!("  what to do: {}", failure.hint);
+        talk(format_args!("  what to do: {}", failure.hint));
     }
 }
 

@@ -2,23 +2,15 @@
 
 use runbook::{Effect, Plan, Severity, StepPreview, UsdRange};
 
+use crate::output::{data, program};
 use crate::reporter::severity_word;
 use crate::style::{bytes, colour, count, dollars, paint, seconds};
 
-/// Prints every step with what it would change, its estimate, its findings and its undo.
+/// Prints the head of a plan, then every step with what it would change, its estimate, its findings and its undo.
 pub fn print_plan(plan: &Plan, previews: &[StepPreview]) {
+    print_head(plan);
+    let program = program();
     let on = colour();
-    let digest = plan.digest();
-    println!("{}  {} {} -> {}", paint(on, "1", &format!("plan {}", &digest[..12])), plan.system, plan.from, plan.to);
-    for which in ["source", "target"] {
-        let fact = |name: &str| plan.fingerprint.get(&format!("{which} {name}"));
-        if let (Some(endpoint), Some(version)) = (fact("endpoint"), fact("version")) {
-            println!("  {which:<8} {endpoint}  PostgreSQL {version}");
-        }
-    }
-    if let Some(cost) = &plan.cost {
-        println!("  cost     {} -> {} a month", range(&cost.before), range(&cost.after));
-    }
     for (i, step) in plan.steps.iter().enumerate() {
         let seen = previews.get(i);
         let effect = match (step.effect, seen.is_some_and(|s| s.done)) {
@@ -27,19 +19,19 @@ pub fn print_plan(plan: &Plan, previews: &[StepPreview]) {
             (Effect::Reversible, _) => "reversible",
             (Effect::Irreversible, _) => "IRREVERSIBLE",
         };
-        println!("\n{:>2}  {}  {} ({effect})", i + 1, paint(on, "1", &step.id), step.title);
+        data(format_args!("\n{:>2}  {}  {} ({effect})", i + 1, paint(on, "1", &step.id), step.title));
         for change in &step.changes {
-            println!("      {change}");
+            data(format_args!("      {change}"));
         }
         let mut estimate = Vec::new();
         estimate.extend(step.rows.map(|rows| format!("{} rows", count(rows))));
         estimate.extend(step.bytes.map(bytes));
         estimate.extend(step.worst_case_ms.map(|ms| format!("at most {}", seconds(ms as f64 / 1000.0))));
         if !estimate.is_empty() {
-            println!("      estimate: {}", estimate.join(", "));
+            data(format_args!("      estimate: {}", estimate.join(", ")));
         }
         if !step.undo.is_empty() {
-            println!("      undo: {}", step.undo);
+            data(format_args!("      undo: {}", step.undo));
         }
         for finding in seen.iter().flat_map(|s| &s.preview.findings) {
             let code = match finding.severity {
@@ -48,20 +40,42 @@ pub fn print_plan(plan: &Plan, previews: &[StepPreview]) {
                 Severity::Note => "2",
             };
             let word = paint(on, code, severity_word(finding.severity));
-            println!("      {word} {}: {}; {}", finding.object, finding.message, finding.remedy);
+            data(format_args!("      {word} {}: {}; {}", finding.object, finding.message, finding.remedy));
         }
     }
-    println!();
+    data("");
     if let Some(i) = plan.irreversible_from {
-        println!("There is no way back from step {} on.", plan.steps[i].id);
+        data(format_args!("There is no way back from step {} on.", plan.steps[i].id));
     } else {
-        println!("Every step can be undone: tierlift rollback RUN.");
+        data(format_args!("Every step can be undone: {program} rollback RUN."));
     }
-    println!(
+    data(format_args!(
         "Worst case {}. Valid until {}.",
         seconds(plan.worst_case_ms as f64 / 1000.0),
         plan.expires_at.strftime("%F %T UTC")
-    );
+    ));
+}
+
+/// Prints which plan it is, between which databases, at what cost.
+pub fn print_head(plan: &Plan) {
+    let on = colour();
+    let digest = plan.digest();
+    data(format_args!(
+        "{}  {} {} -> {}",
+        paint(on, "1", &format!("plan {}", &digest[..12])),
+        plan.system,
+        plan.from,
+        plan.to
+    ));
+    for which in ["source", "target"] {
+        let fact = |name: &str| plan.fingerprint.get(&format!("{which} {name}"));
+        if let (Some(endpoint), Some(version)) = (fact("endpoint"), fact("version")) {
+            data(format_args!("  {which:<8} {endpoint}  PostgreSQL {version}"));
+        }
+    }
+    if let Some(cost) = &plan.cost {
+        data(format_args!("  cost     {} -> {} a month", range(&cost.before), range(&cost.after)));
+    }
 }
 
 fn range(range: &UsdRange) -> String {

@@ -3,13 +3,14 @@
 //! stdout is data, stderr is talk: bars and lines go to stderr, `--json` events to stdout.
 
 use std::collections::HashMap;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use runbook::{Event, Progress, Reporter, Severity};
 
+use crate::output::{data, talk};
 use crate::style::{bytes, count, seconds};
 
 /// How often an item's progress may be printed where there are no bars.
@@ -64,8 +65,8 @@ impl Screen {
     fn line(&self, text: &str) {
         match self.mode {
             // `suspend` keeps the line above the bars.
-            Mode::Bars => self.bars.suspend(|| eprintln!("{text}")),
-            Mode::Lines => eprintln!("{text}"),
+            Mode::Bars => self.bars.suspend(|| talk(text)),
+            Mode::Lines => talk(text),
             Mode::Json => {}
         }
     }
@@ -169,10 +170,7 @@ fn describe(progress: &Progress, item: &Item, now: Instant) -> String {
 impl Reporter for Screen {
     fn report(&self, event: Event) {
         if self.mode == Mode::Json {
-            let line = serde_json::to_string(&event).expect("events have string keys only");
-            let mut stdout = std::io::stdout().lock();
-            // A closed pipe means that nobody reads; the run itself must go on.
-            drop(writeln!(stdout, "{line}").and_then(|()| stdout.flush()));
+            data(serde_json::to_string(&event).expect("events have string keys only"));
             return;
         }
         match event {

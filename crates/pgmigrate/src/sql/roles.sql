@@ -1,5 +1,6 @@
--- $1: schemas. Roles named by privileges and policies there, owners' own grants aside.
-select distinct r.rolname::text
+-- $1: schemas. Roles named by privileges and policies there, owners' own grants aside; in the order they were
+-- made, which is the order in which servers list a policy's roles.
+select r.rolname::text
   from (
     select x.grantee, c.relowner from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
      cross join lateral aclexplode(c.relacl) x where n.nspname = any ($1)
@@ -28,4 +29,5 @@ select distinct r.rolname::text
   ) named (role, owner)
   join pg_catalog.pg_roles r on r.oid = named.role
  where named.role <> named.owner and r.rolname !~ '^pg_'
- order by 1
+ group by r.rolname, r.oid
+ order by r.oid

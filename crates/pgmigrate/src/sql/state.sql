@@ -1,4 +1,4 @@
-create schema tierlift;
+create schema if not exists tierlift;
 comment on schema tierlift is 'progress of a migration by tierlift; dropped when it is rolled back';
 create table tierlift.copy (
     only_one boolean primary key default true check (only_one),

@@ -1,9 +1,11 @@
 //! Two servers with Oviya's source and an empty target, and what the tests ask of them.
 
+#![allow(dead_code)] // each test file uses its own part
+
 use std::sync::Arc;
 
 use pg_sandbox::oviya::{self, OviyaSource, OviyaTarget};
-use pg_sandbox::{PgInstall, PgServer};
+use pg_sandbox::{PgInstall, PgServer, StopMode};
 use pg_session::PgUrl;
 use pgmigrate::CopyOptions;
 use runbook::{Context, Quiet};
@@ -68,6 +70,15 @@ impl Pair {
         let dump = self.from.pg_dump(&self.source.database, &["--create"]).expect("pg_dump runs");
         let globals = self.from.pg_dumpall_globals().expect("pg_dumpall runs");
         stable(&dump) + &stable(&globals)
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        for server in [&mut self.from, &mut self.to] {
+            // Fast: sessions of a failed test may still be open.
+            server.stop(StopMode::Fast).expect("the server stops");
+        }
     }
 }
 

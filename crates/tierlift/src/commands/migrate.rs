@@ -12,10 +12,12 @@ use runbook::{
     plan as make_plan, preview_steps, resolve_secrets,
 };
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::cli::{Global, MigrateArgs};
 use crate::commands::{can_ask, confirm, run};
-use crate::plan_text::print_plan;
+use crate::output::{data, talk};
+use crate::plan_text::{print_head, print_plan};
 use crate::registry::{Actions, environment};
 use crate::systems::{self, System};
 use crate::{exit, screen};
@@ -47,19 +49,21 @@ pub async fn run(global: &Global, args: &MigrateArgs) -> Result<u8, Failure> {
     let now = Timestamp::now();
     let terms = Terms {
         target: live.target(&system.spec.system),
-        fingerprint: live.fingerprint(),
+        fingerprint: live.fingerprint(inputs.values())?,
         cost: cost(&system, &playbook),
         created_at: now,
         expires_at: now + PLAN_VALID_FOR,
     };
     let plan = make_plan(&playbook, &inputs, &previews, terms)?;
-    show(global, &plan, &previews);
+    // Who says --yes has read the plan before, or does not want to.
+    let brief = args.yes && !args.dry_run && !blocked;
+    show(global, &plan, &previews, brief);
     if blocked {
         return Err(blocked_failure(&previews));
     }
     if let Some(file) = &args.plan_out {
         plan.save(file)?;
-        eprintln!("saved plan {} to {}", &plan.digest()[..12], file.display());
+        talk(format_args!("saved plan {} to {}", &plan.digest()[..12], file.display()));
     }
     if args.dry_run || args.plan_out.is_some() {
         let done = previews.iter().all(|preview| preview.done);
@@ -87,8 +91,8 @@ async fn run_saved(global: &Global, args: &MigrateArgs, file: &Path) -> Result<u
         ));
     }
     let live = Live::look(&plan.inputs).await?;
-    plan.check_fresh(Timestamp::now(), &live.fingerprint())?;
-    show(global, &plan, &[]);
+    plan.check_fresh(Timestamp::now(), &live.fingerprint(&plan.inputs)?)?;
+    show(global, &plan, &[], args.yes && !args.dry_run);
     if args.dry_run {
         return Ok(exit::PENDING);
     }
@@ -110,11 +114,11 @@ async fn start(global: &Global, args: &MigrateArgs, plan: &Plan) -> Result<u8, F
     run::begin(global, plan, args.accept_irreversible).await
 }
 
-fn show(global: &Global, plan: &Plan, previews: &[StepPreview]) {
-    if global.json {
-        println!("{}", json!({"event": "plan", "digest": plan.digest(), "plan": plan}));
-    } else {
-        print_plan(plan, previews);
+fn show(global: &Global, plan: &Plan, previews: &[StepPreview], brief: bool) {
+    match (global.json, brief) {
+        (true, _) => data(format_args!("{}", json!({"event": "plan", "digest": plan.digest(), "plan": plan}))),
+        (false, true) => print_head(plan),
+        (false, false) => print_plan(plan, previews),
     }
 }
 
@@ -187,8 +191,17 @@ impl Live {
         self.target.as_ref().map_or_else(|| format!("system {system}"), PgUrl::endpoint)
     }
 
-    fn fingerprint(&self) -> BTreeMap<String, String> {
+    /// Servers, schema, and the content of every input that is a file: what the reviewed plan rests on.
+    fn fingerprint(&self, inputs: &BTreeMap<String, Value>) -> Result<BTreeMap<String, String>, Failure> {
         let mut facts = BTreeMap::new();
+        for (name, value) in inputs {
+            let Some(path) = value.as_str().map(Path::new).filter(|path| path.is_file()) else { continue };
+            let bytes = std::fs::read(path).map_err(|e| {
+                let object = format!("input {name}: {}", path.display());
+                Failure::from_error(FailureKind::InvalidInput, object, &e, "give a file that you may read")
+            })?;
+            facts.insert(format!("file {name}"), format!("{:x}", Sha256::digest(bytes)));
+        }
         if let Some(assessment) = &self.assessment {
             for (which, server) in [("source", &assessment.source), ("target", &assessment.target)] {
                 facts.insert(format!("{which} endpoint"), server.endpoint.clone());
@@ -199,6 +212,6 @@ impl Live {
             }
             facts.insert("source schema".to_owned(), assessment.schema_fingerprint.clone());
         }
-        facts
+        Ok(facts)
     }
 }

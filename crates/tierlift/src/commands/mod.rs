@@ -9,11 +9,12 @@ pub mod status;
 pub mod tiers;
 pub mod vector;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use pg_session::PgUrl;
 use runbook::{Failure, FailureKind};
 
+use crate::output::talk;
 use crate::registry::environment;
 
 /// Reads a `postgresql://` URL, or `env:NAME` for one kept in the environment.
@@ -60,9 +61,9 @@ pub fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
-    eprint!("{question} [y/N] ");
+    talk(format_args!("{question} [y/N]"));
     let mut answer = String::new();
-    let read = std::io::stderr().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
+    let read = std::io::stdin().read_line(&mut answer);
     match (read, answer.trim()) {
         (Ok(_), "y" | "Y" | "yes") => Ok(()),
         _ => Err(unconfirmed("not confirmed", "nothing was changed; answer y, or add --yes")),

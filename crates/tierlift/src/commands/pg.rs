@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::cli::{Global, Pair, PgCommand};
 use crate::commands::{confirm, database_url};
+use crate::output::data;
 use crate::reporter::severity_word;
 use crate::style::{bytes, count, seconds};
 use crate::{exit, screen, target_lock};
@@ -22,7 +23,7 @@ pub async fn run(global: &Global, command: PgCommand) -> Result<u8, Failure> {
 async fn assess(global: &Global, pair: &Pair) -> Result<u8, Failure> {
     let assessment = look(global, pair).await?;
     if global.json {
-        println!("{}", json!({"event": "assessed", "assessment": assessment}));
+        data(format_args!("{}", json!({"event": "assessed", "assessment": assessment})));
     } else {
         print_assessment(&assessment);
     }
@@ -46,7 +47,7 @@ async fn copy(global: &Global, pair: &Pair, jobs: Option<usize>, yes: bool) -> R
     }
     if assessment.is_blocked() {
         if global.json {
-            println!("{}", json!({"event": "assessed", "assessment": assessment}));
+            data(format_args!("{}", json!({"event": "assessed", "assessment": assessment})));
         }
         return Ok(exit::BLOCKED);
     }
@@ -57,15 +58,15 @@ async fn copy(global: &Global, pair: &Pair, jobs: Option<usize>, yes: bool) -> R
     let _lock = target_lock::take(&options.target).await?;
     let report = pgmigrate::copy(&options, &Context::detached("copy", screen(global))).await?;
     if global.json {
-        println!("{}", json!({"event": "copied", "report": report}));
+        data(format_args!("{}", json!({"event": "copied", "report": report})));
     } else {
-        println!(
+        data(format_args!(
             "copied {} tables, {} rows, {} in {}",
             report.tables,
             count(report.rows),
             bytes(report.bytes),
             seconds(report.seconds)
-        );
+        ));
     }
     Ok(exit::DONE)
 }
@@ -76,7 +77,7 @@ async fn verify(global: &Global, pair: &Pair, jobs: Option<usize>) -> Result<u8,
     options.jobs = jobs;
     let verification = pgmigrate::verify(&options, &Context::detached("verify", screen(global))).await?;
     if global.json {
-        println!("{}", json!({"event": "verified", "verification": verification}));
+        data(format_args!("{}", json!({"event": "verified", "verification": verification})));
     } else {
         print_verification(&verification);
     }
@@ -85,25 +86,25 @@ async fn verify(global: &Global, pair: &Pair, jobs: Option<usize>) -> Result<u8,
 
 fn print_assessment(assessment: &Assessment) {
     for (which, facts) in [("source", &assessment.source), ("target", &assessment.target)] {
-        println!("{which}  {}  PostgreSQL {}  {:?}", facts.endpoint, facts.version, facts.provider);
+        data(format_args!("{which}  {}  PostgreSQL {}  {:?}", facts.endpoint, facts.version, facts.provider));
     }
     for table in &assessment.tables {
-        println!("  {:<40} {:>14} rows {:>10}", table.table, count(table.rows), bytes(table.bytes));
+        data(format_args!("  {:<40} {:>14} rows {:>10}", table.table, count(table.rows), bytes(table.bytes)));
     }
     for finding in &assessment.findings {
-        println!("{}  {}: {}", severity_word(finding.severity), finding.object, finding.message);
-        println!("         {}", finding.remedy);
+        data(format_args!("{}  {}: {}", severity_word(finding.severity), finding.object, finding.message));
+        data(format_args!("         {}", finding.remedy));
     }
 }
 
 fn print_verification(verification: &Verification) {
     for m in &verification.mismatches {
-        println!("{m}");
+        data(format_args!("{m}"));
     }
     if verification.truncated {
-        println!("... and more: only the first differences of each table are listed");
+        data(format_args!("... and more: only the first differences of each table are listed"));
     }
-    println!(
+    data(format_args!(
         "compared {} tables, {} rows in {}: {}",
         verification.tables,
         count(verification.rows),
@@ -112,5 +113,5 @@ fn print_verification(verification: &Verification) {
             0 => "equal".to_owned(),
             n => format!("{n} differences"),
         }
-    );
+    ));
 }

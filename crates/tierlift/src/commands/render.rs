@@ -6,6 +6,7 @@ use deploy_render::{Before, Change, DatabaseTarget, FileDiff, OnDisk, RenderOpti
 use runbook::{Failure, FailureKind};
 
 use crate::cli::{Global, RenderArgs};
+use crate::output::{data, talk};
 use crate::style::{bytes, colour, paint};
 use crate::{exit, systems};
 
@@ -19,8 +20,8 @@ pub fn run(global: &Global, args: &RenderArgs) -> Result<u8, Failure> {
     if !problems.is_empty() {
         for problem in &problems {
             match global.json {
-                true => println!("{}", serde_json::json!({"event": "problem", "problem": problem})),
-                false => eprintln!("{problem}"),
+                true => data(format_args!("{}", serde_json::json!({"event": "problem", "problem": problem}))),
+                false => talk(format_args!("{problem}")),
             }
         }
         return Err(Failure::new(
@@ -52,36 +53,40 @@ pub fn run(global: &Global, args: &RenderArgs) -> Result<u8, Failure> {
         print_diff(global.json, &differences);
         return Ok(if differences.is_empty() { exit::DONE } else { exit::PENDING });
     }
-    write(&set, out)?;
+    write(global, &set, out)?;
     report(global.json, "written", &set);
     Ok(exit::DONE)
 }
 
-/// Keeps the set that was there beside the folder, as `<folder>.previous`.
-fn write(set: &RenderedSet, out: &Path) -> Result<(), Failure> {
-    let mut keep = out.as_os_str().to_owned();
-    keep.push(".previous");
-    deploy_render::write(set, out, Path::new(&keep), &Before::of(out)?)?;
+/// Keeps the set that was there below the state folder, and says where.
+fn write(global: &Global, set: &RenderedSet, out: &Path) -> Result<(), Failure> {
+    let before = Before::of(out)?;
+    let stamp = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S%.3f").to_string();
+    let keep = global.state_dir.join("previous-sets").join(stamp);
+    let written = deploy_render::write(set, out, &keep, &before)?;
+    if written.changed && before.state == deploy_render::State::Set {
+        talk(format_args!("the files that were there are kept in {}", keep.display()));
+    }
     Ok(())
 }
 
 fn report(json: bool, what: &str, set: &RenderedSet) {
     if json {
         let files: Vec<&str> = set.files().map(|(path, _)| path).collect();
-        println!("{}", serde_json::json!({"event": what, "files": files, "digest": set.digest()}));
+        data(format_args!("{}", serde_json::json!({"event": what, "files": files, "digest": set.digest()})));
         return;
     }
     for (path, content) in set.files() {
-        println!("  {path:<40} {:>9}", bytes(content.len() as u64));
+        data(format_args!("  {path:<40} {:>9}", bytes(content.len() as u64)));
     }
-    println!("{} files {what}, {}", set.len(), bytes(set.total_bytes()));
+    data(format_args!("{} files {what}, {}", set.len(), bytes(set.total_bytes())));
 }
 
 fn print_diff(json: bool, differences: &[FileDiff]) {
     let on = colour();
     for difference in differences {
         if json {
-            println!("{}", serde_json::json!({"event": "file", "file": difference}));
+            data(format_args!("{}", serde_json::json!({"event": "file", "file": difference})));
             continue;
         }
         for line in difference.unified.lines() {
@@ -91,7 +96,7 @@ fn print_diff(json: bool, differences: &[FileDiff]) {
                 Some(b'@') => "36",
                 _ => "0",
             };
-            println!("{}", paint(on && code != "0", code, line));
+            data(format_args!("{}", paint(on && code != "0", code, line)));
         }
     }
 }

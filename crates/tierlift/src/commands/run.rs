@@ -7,6 +7,7 @@ use runbook::{Engine, Failure, Plan, RunEnd, RunOutcome, Store, resolve_secrets}
 use tokio::sync::watch;
 
 use crate::cli::Global;
+use crate::output::{data, program, talk};
 use crate::registry::{Actions, environment};
 use crate::{exit, screen, target_lock};
 
@@ -22,7 +23,7 @@ pub fn engine(global: &Global) -> Engine {
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
-            eprintln!("stopping; press Ctrl-C again to stop at once (the journal survives either)");
+            talk(format_args!("stopping; press Ctrl-C again to stop at once (the journal survives either)"));
             // Nobody listens any more when the run has just ended.
             stop.send(true).ok();
         }
@@ -46,14 +47,15 @@ pub async fn lock(plan: &Plan) -> Result<Option<AdvisoryLock>, Failure> {
 /// Says how it ended and what can be done next.
 pub fn finish(global: &Global, end: &RunEnd) -> u8 {
     let run = &end.run;
+    let program = program();
     let say = |text: String| {
         if !global.json {
-            println!("{text}");
+            data(text);
         }
     };
     match &end.outcome {
         RunOutcome::Completed => {
-            say(format!("done. `tierlift status {run}` shows it, `tierlift rollback {run}` undoes it"));
+            say(format!("done. `{program} status {run}` shows it, `{program} rollback {run}` undoes it"));
             exit::DONE
         }
         RunOutcome::NothingToDo { status } => {
@@ -70,16 +72,16 @@ pub fn finish(global: &Global, end: &RunEnd) -> u8 {
             exit::UNWOUND
         }
         RunOutcome::Stuck { step, failure, .. } => {
-            let what = format!("step {step} could not be put back; mend it, then `tierlift rollback {run}`");
+            let what = format!("step {step} could not be put back; mend it, then `{program} rollback {run}`");
             print_end(global, &what, failure);
             exit::STUCK
         }
         RunOutcome::Interrupted { .. } => {
-            say(format!("stopped. `tierlift resume {run}` goes on, `tierlift rollback {run}` puts everything back"));
+            say(format!("stopped. `{program} resume {run}` goes on, `{program} rollback {run}` puts everything back"));
             exit::PAUSED
         }
         RunOutcome::PastNoReturn { step, .. } => {
-            say(format!("step {step} cannot be undone; `tierlift resume {run}` goes forward again"));
+            say(format!("step {step} cannot be undone; `{program} resume {run}` goes forward again"));
             exit::NO_RETURN
         }
     }
@@ -89,10 +91,10 @@ fn print_end(global: &Global, what: &str, failure: &Failure) {
     if global.json {
         return; // the events have said it
     }
-    eprintln!("error: {what}");
-    eprintln!("  because: {failure}");
+    talk(format_args!("error: {what}"));
+    talk(format_args!("  because: {failure}"));
     for cause in &failure.causes {
-        eprintln!("  because: {cause}");
+        talk(format_args!("  because: {cause}"));
     }
-    eprintln!("  what to do: {}", failure.hint);
+    talk(format_args!("  what to do: {}", failure.hint));
 }

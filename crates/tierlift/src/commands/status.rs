@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Global, StatusArgs};
 use crate::exit;
+use crate::output::{data, program};
 use crate::style::seconds;
 
 /// Prints every run, or one step by step.
@@ -21,18 +22,18 @@ pub fn run(global: &Global, args: &StatusArgs) -> Result<u8, Failure> {
 fn list(global: &Global, store: &Store) -> Result<(), Failure> {
     let runs = store.list_runs()?;
     if runs.is_empty() && !global.json {
-        println!("no runs in {}", global.state_dir.display());
+        data(format_args!("no runs in {}", global.state_dir.display()));
     }
     for (id, run) in runs.iter().rev() {
         match run {
-            Ok(run) if global.json => println!("{}", summary(run)),
+            Ok(run) if global.json => data(format_args!("{}", summary(run))),
             Ok(run) => {
                 let plan = &run.plan;
                 let word = run.status().word();
-                println!("{id}  {word:<12} {} {} -> {}  on {}", plan.system, plan.from, plan.to, plan.target);
+                data(format_args!("{id}  {word:<12} {} {} -> {}  on {}", plan.system, plan.from, plan.to, plan.target));
             }
-            Err(failure) if global.json => println!("{}", json!({"run": id, "failure": failure})),
-            Err(failure) => println!("{id}  unreadable   {failure}"),
+            Err(failure) if global.json => data(format_args!("{}", json!({"run": id, "failure": failure}))),
+            Err(failure) => data(format_args!("{id}  unreadable   {failure}")),
         }
     }
     Ok(())
@@ -40,11 +41,12 @@ fn list(global: &Global, store: &Store) -> Result<(), Failure> {
 
 fn show(global: &Global, run: &RunRecord) {
     if global.json {
-        println!("{}", summary(run));
+        data(format_args!("{}", summary(run)));
         return;
     }
     let plan = &run.plan;
-    println!(
+    let program = program();
+    data(format_args!(
         "run {}  {}  ({} {} -> {} on {})",
         run.id,
         run.status().word(),
@@ -52,23 +54,25 @@ fn show(global: &Global, run: &RunRecord) {
         plan.from,
         plan.to,
         plan.target
-    );
-    println!("plan {}", plan.digest());
+    ));
+    data(format_args!("plan {}", plan.digest()));
     for (step, status) in plan.steps.iter().zip(&run.state.steps) {
         let detail = match status {
             StepStatus::Done { seconds: s, .. } => seconds(*s),
             StepStatus::Failed { failure, .. } | StepStatus::Stuck { failure, .. } => failure.to_string(),
             _ => String::new(),
         };
-        println!("  {:<22} {:<10} {detail}", step.id, status.word());
+        data(format_args!("  {:<22} {:<10} {detail}", step.id, status.word()));
     }
     if let Some(downtime) = downtime_seconds(run) {
-        println!("writes on the source stood still for {}", seconds(downtime));
+        data(format_args!("writes on the source stood still for {}", seconds(downtime)));
     }
     match run.status() {
-        RunStatus::Completed => println!("in force; `tierlift rollback {}` undoes it", run.id),
-        RunStatus::Unwound => println!("both ends are as they were before it"),
-        _ => println!("`tierlift resume {0}` goes on, `tierlift rollback {0}` puts everything back", run.id),
+        RunStatus::Completed => data(format_args!("in force; `{program} rollback {}` undoes it", run.id)),
+        RunStatus::Unwound => data(format_args!("both ends are as they were before it")),
+        _ => {
+            data(format_args!("`{program} resume {0}` goes on, `{program} rollback {0}` puts everything back", run.id))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use runbook::Failure;
 
 use crate::cli::{Global, TiersArgs};
+use crate::output::data;
 use crate::style::{colour, paint};
 use crate::{exit, systems};
 
@@ -14,7 +15,7 @@ pub fn run(global: &Global, args: &TiersArgs) -> Result<u8, Failure> {
     };
     for system in &chosen {
         if global.json {
-            println!("{}", serde_json::to_string(&system.spec).expect("a system has string keys only"));
+            data(format_args!("{}", serde_json::to_string(&system.spec).expect("a system has string keys only")));
         } else {
             print(system)?;
         }
@@ -25,37 +26,37 @@ pub fn run(global: &Global, args: &TiersArgs) -> Result<u8, Failure> {
 fn print(system: &systems::System) -> Result<(), Failure> {
     let colour = colour();
     let spec = &system.spec;
-    println!("{}  {}", paint(colour, "1", &spec.system), spec.title);
-    println!("  {:<8} {:>14} {:>14}  focus", "tier", "users", "$/month");
+    data(format_args!("{}  {}", paint(colour, "1", &spec.system), spec.title));
+    data(format_args!("  {:<8} {:>14} {:>14}  focus", "tier", "users", "$/month"));
     for (name, tier) in &spec.tiers {
         let users = tier.users.to_string();
         let cost = tier.cost_usd_month.headline.to_string();
-        println!("  {name:<8} {users:>14} {cost:>14}  {}", tier.key_focus);
+        data(format_args!("  {name:<8} {users:>14} {cost:>14}  {}", tier.key_focus));
     }
     for (name, tier) in &spec.tiers {
-        println!("\n{}  {}", paint(colour, "1", name), tier.name);
+        data(format_args!("\n{}  {}", paint(colour, "1", name), tier.name));
         if let Some(architecture) = &tier.architecture {
-            println!("  {architecture}");
+            data(format_args!("  {architecture}"));
         }
         for (component, what) in &tier.components {
-            println!("  {component:<12} {what}");
+            data(format_args!("  {component:<12} {what}"));
         }
         if let Some(trigger) = &tier.trigger {
-            println!("  outgrown     {}", trigger.text);
+            data(format_args!("  outgrown     {}", trigger.text));
         }
         for gate in &tier.gates {
-            println!("  gate         {}", gate.text);
+            data(format_args!("  gate         {}", gate.text));
         }
         for conflict in tier.all_conflicts() {
-            println!("  {}     {conflict}", paint(colour, "33", "conflict"));
+            data(format_args!("  {}     {conflict}", paint(colour, "33", "conflict")));
         }
         for finding in &tier.findings {
-            println!("  {}      {finding}", paint(colour, "33", "finding"));
+            data(format_args!("  {}      {finding}", paint(colour, "33", "finding")));
         }
     }
     let transitions = system.transitions_text()?;
     if !transitions.is_empty() {
-        println!("\n  playbooks    {transitions}");
+        data(format_args!("\n  playbooks    {transitions}"));
     }
     Ok(())
 }

@@ -1,0 +1,7 @@
+-- A table, and whether we may change it. $1 schema, $2 name.
+select c.oid, c.relkind::text, c.reltuples::float8, pg_catalog.pg_has_role(c.relowner, 'USAGE') as owned,
+       c.relrowsecurity and (c.relforcerowsecurity or not pg_catalog.pg_has_role(c.relowner, 'USAGE'))
+         and not (select r.rolsuper or r.rolbypassrls from pg_catalog.pg_roles r where r.rolname = current_user) as filtered
+  from pg_catalog.pg_class c
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where n.nspname = $1 and c.relname = $2
