@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::assess::{AssessOptions, Required, assess};
+use crate::assess::{AssessOptions, Required, assess, assess_for};
 use crate::copy::{self, CopyOptions};
 use crate::error::Error;
 use crate::extension::list;
@@ -98,6 +98,11 @@ struct FenceHeld {
 /// Read-only steps have nothing to restore and are done anew on every run.
 const LOOK_AGAIN: Check = Check::Pending { before: Value::Null };
 
+/// A plan is made before its run has an id; whatever copy is on the target then is another's.
+fn run_or_new(cx: &Context) -> &str {
+    cx.run_id().unwrap_or("a run that is yet to start")
+}
+
 #[async_trait]
 impl Inspect for Assess {
     fn effect(&self) -> Effect {
@@ -105,7 +110,7 @@ impl Inspect for Assess {
     }
 
     async fn preview(&self, cx: &Context) -> Result<Preview, Failure> {
-        let seen = assess(&self.options(), cx).await?;
+        let seen = assess_for(&self.options(), Some(run_or_new(cx))).await?;
         Ok(Preview { findings: seen.findings, ..Preview::default() })
     }
 
@@ -203,7 +208,7 @@ impl Inspect for Copy {
 
     async fn preview(&self, cx: &Context) -> Result<Preview, Failure> {
         let options = AssessOptions { source: self.source.clone(), target: self.target.clone(), requires: Vec::new() };
-        let seen = assess(&options, cx).await?;
+        let seen = assess_for(&options, Some(run_or_new(cx))).await?;
         const SHOWN: usize = 12;
         let mut changes = vec!["schema of the source, as pg_dump sees it, created on the target".to_owned()];
         for table in seen.tables.iter().take(SHOWN) {

@@ -74,6 +74,11 @@ impl Assessment {
 /// # Errors
 /// When either end cannot be reached or read at all; what can be read but is wrong becomes a finding.
 pub async fn assess(options: &AssessOptions, cx: &Context) -> Result<Assessment, Error> {
+    assess_for(options, cx.run_id()).await
+}
+
+/// The same on behalf of a run (or of one that is yet to start, which has no copy of its own on the target).
+pub(crate) async fn assess_for(options: &AssessOptions, run: Option<&str>) -> Result<Assessment, Error> {
     let poolers = pooler_findings(&[("source", &options.source), ("target", &options.target)]);
     if !poolers.is_empty() {
         // Nothing that such a pooler answers can be trusted to come from one session.
@@ -85,7 +90,7 @@ pub async fn assess(options: &AssessOptions, cx: &Context) -> Result<Assessment,
     )?;
     let survey = Survey::take(&source, &target).await?;
     let mut findings = checks::source(&source, &survey, &options.requires).await?;
-    findings.extend(checks::target(&target, &survey, cx.run_id()).await?);
+    findings.extend(checks::target(&target, &survey, run).await?);
     Ok(assessment(survey, findings))
 }
 

@@ -47,6 +47,11 @@ const FUNCTIONS: &[(&str, &str)] = &[
 /// Columns of `auth.users` that come when they exist, whether or not anything points at them.
 const USUAL_COLUMNS: &[&str] = &["id", "email", "created_at"];
 
+/// Columns that must not leave the provider, whatever points at them.
+fn is_secret(column: &str) -> bool {
+    ["password", "token", "secret", "otp", "nonce"].iter().any(|word| column.contains(word))
+}
+
 /// The stand-in for `auth`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AuthShim {
@@ -56,8 +61,8 @@ pub(crate) struct AuthShim {
     pub users: Option<Table>,
     /// Columns that foreign keys point at.
     keys: Vec<String>,
-    /// Roles that may call the functions, if the target has or gets them.
-    callers: Vec<String>,
+    /// Roles that may call the functions.
+    pub callers: Vec<String>,
 }
 
 /// What leans on the provider's schemas.
@@ -118,6 +123,13 @@ pub(crate) async fn managed(
         let (column, needed): (String, String) = (row.get(6), row.get(7));
         if schema == "auth" && !is_relation && FUNCTIONS.iter().any(|(known, _)| *known == name) {
             callers_of_auth.insert(dependant);
+        } else if schema == "auth" && name == "users" && is_secret(&column) {
+            findings.push(finding(
+                Severity::Blocks,
+                &dependant,
+                format!("it needs auth.users.{column}, and such secrets stay behind"),
+                "rewrite it without that column, or drop it from the source",
+            ));
         } else if schema == "auth" && name == "users" {
             if class == CONSTRAINT && !column.is_empty() {
                 keys.insert(column.clone());
@@ -144,13 +156,16 @@ pub(crate) async fn managed(
             ));
         }
     }
-    text_callers(source, schemas, &mut callers_of_auth, &mut users_of_users).await?;
+    text_callers(source, schemas, &mut callers_of_auth, &mut users_of_users, &mut columns).await?;
     left_behind_triggers(source, schemas, managed_schemas, findings).await?;
     if callers_of_auth.is_empty() && users_of_users.is_empty() {
         return Ok(found);
     }
-    let mut shim =
-        AuthShim { functions: !callers_of_auth.is_empty(), callers: api_roles(source).await?, ..AuthShim::default() };
+    let mut shim = AuthShim {
+        functions: !callers_of_auth.is_empty(),
+        callers: schema_users(source, "auth", provider).await?,
+        ..AuthShim::default()
+    };
     if shim.functions {
         findings.push(finding(
             Severity::Changes,
@@ -205,11 +220,16 @@ async fn text_callers(
     schemas: &[String],
     callers: &mut BTreeSet<String>,
     users: &mut BTreeSet<String>,
+    columns: &mut BTreeSet<String>,
 ) -> Result<(), Error> {
     let rows = source
         .query(
             r"select format('function %s', p.oid::regprocedure),
-                     p.prosrc ~* '\mauth\.(uid|jwt|role|email)\s*\(', p.prosrc ~* '\mauth\.users\M'
+                     p.prosrc ~* '\mauth\.(uid|jwt|role|email)\s*\(', p.prosrc ~* '\mauth\.users\M',
+                     array(select a.attname::text from pg_attribute a
+                             join pg_class c on c.oid = a.attrelid join pg_namespace s on s.oid = c.relnamespace
+                            where s.nspname = 'auth' and c.relname = 'users' and a.attnum > 0 and not a.attisdropped
+                              and p.prosrc ~* ('\m' || a.attname || '\M'))
                 from pg_proc p join pg_namespace n on n.oid = p.pronamespace
                where n.nspname = any ($1) and p.prosrc ~* '\mauth\.(uid|jwt|role|email|users)\M'",
             &[&schemas],
@@ -222,6 +242,7 @@ async fn text_callers(
         }
         if row.get(2) {
             users.insert(row.get(0));
+            columns.extend(row.get::<_, Vec<String>>(3).into_iter().filter(|column| !is_secret(column)));
         }
     }
     Ok(())
@@ -256,21 +277,16 @@ async fn left_behind_triggers(
     Ok(())
 }
 
-async fn api_roles(source: &Session) -> Result<Vec<String>, Error> {
+/// Roles that may use a schema of the provider's, its own roles and superusers aside.
+pub(crate) async fn schema_users(source: &Session, schema: &str, provider: Provider) -> Result<Vec<String>, Error> {
     let rows = source
         .query(
-            "select rolname::text from pg_roles r where rolname in ('anon', 'authenticated', 'service_role')
-                and has_schema_privilege(r.oid, to_regnamespace('auth')::oid, 'usage') order by 1",
-            &[],
+            "select r.rolname::text from pg_namespace n
+               join pg_roles r on has_schema_privilege(r.oid, n.oid, 'usage')
+              where n.nspname = $1 and not r.rolsuper and r.rolname !~ '^pg_' order by r.oid",
+            &[&schema],
         )
         .await
         .map_err(Error::on(source))?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
-impl AuthShim {
-    /// Restricts the callers to roles that the target has or gets.
-    pub fn limit_callers(&mut self, roles: &[&[String]]) {
-        self.callers.retain(|c| roles.iter().any(|known| known.contains(c)));
-    }
+    Ok(rows.iter().map(|row| row.get(0)).filter(|role: &String| !provider.manages_role(role)).collect())
 }

@@ -75,17 +75,7 @@ impl Table {
 /// Facts about the server behind a session.
 pub(crate) async fn server_facts(session: &Session) -> Result<ServerFacts, Error> {
     let provider = Provider::detect(session).await?;
-    let row = session
-        .query_one(
-            "select current_setting('server_version'), current_database()::text, pg_encoding_to_char(encoding)::text,
-                    format('%s %s', case to_jsonb(d) ->> 'datlocprovider' when 'i' then 'icu' when 'b' then 'builtin' else 'libc' end,
-                           coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', datcollate)),
-                    pg_is_in_recovery()
-               from pg_database d where datname = current_database()",
-            &[],
-        )
-        .await
-        .map_err(Error::on(session))?;
+    let row = session.query_one(include_str!("sql/server_facts.sql"), &[]).await.map_err(Error::on(session))?;
     // Some providers revoke pg_control_system(); then identity rests on the address alone.
     let may_identify: bool = session
         .query_one("select has_function_privilege('pg_catalog.pg_control_system()', 'execute')", &[])

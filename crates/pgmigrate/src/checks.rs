@@ -215,7 +215,7 @@ async fn copy_in_place(target: &Session, survey: &Survey, run: Option<&str>, at:
             "roll that copy back, or use another database",
         )]);
     }
-    let ours = run.is_some() && copy.run.as_deref() == run;
+    let ours = copy.run.as_deref() == run;
     Ok(vec![match (copy.finished, ours) {
         (true, false) => finding(
             Blocks,
@@ -223,7 +223,9 @@ async fn copy_in_place(target: &Session, survey: &Survey, run: Option<&str>, at:
             format!("it holds a finished copy of this source, begun {}", copy.started_at),
             "roll that run back before starting another, or use another database",
         ),
-        (true, true) => finding(Note, at, "it holds this run's finished copy", "nothing is copied again"),
+        (true, true) => {
+            finding(Note, at, format!("it holds a finished copy, begun {}", copy.started_at), "nothing is copied again")
+        }
         (false, _) => finding(
             Note,
             at,

@@ -11,6 +11,7 @@ use std::time::Instant;
 use pg_session::{Access, PgUrl, Relation, Session, literal};
 use runbook::{Context, Severity};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::assess::pooler_findings;
 use crate::checks;
@@ -98,7 +99,8 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
     let writes = writes::read(&source, &schemas).await?; // before the snapshot, see there
     let snapshot = export_snapshot(&source).await?;
     let survey = Survey::take(&source, &target).await?;
-    let state = prepare(&source, &target, &survey, &writes, cx).await?;
+    let seen = serde_json::json!({ "writes": writes, "schema": survey.fingerprint });
+    let state = prepare(&source, &target, &survey, &seen, cx).await?;
     if state.finished {
         return report(&target, &Tally::default(), Outcome { began, resumed: true, jobs: 0, notes: Vec::new() }).await;
     }
@@ -196,7 +198,7 @@ async fn prepare(
     source: &Session,
     target: &Session,
     survey: &Survey,
-    writes: &writes::Writes,
+    seen: &Value,
     cx: &Context,
 ) -> Result<CopyState, Error> {
     let id = SourceId::of(&survey.source);
@@ -213,7 +215,10 @@ async fn prepare(
                 copy.started_at
             )));
         }
-        if copy.finished || copy.writes == serde_json::json!(writes) {
+        if copy.finished && copy.writes != *seen {
+            cx.note("the copy is finished, but the source was written to since it began; it is not repeated");
+        }
+        if copy.finished || copy.writes == *seen {
             // Whoever continues a copy answers for it, and its undo may take it back.
             target.execute("update tierlift.copy set run = $1", &[&cx.run_id()]).await.map_err(Error::on(target))?;
             return Ok(copy);
@@ -224,16 +229,16 @@ async fn prepare(
         undo::remove(target, &before).await?;
         // Roles that the earlier attempt made are missing again.
         let fresh = Survey::take(source, target).await?;
-        return Box::pin(begin(source, target, &fresh, writes, cx, id)).await;
+        return begin(source, target, &fresh, seen, cx, id).await;
     }
-    begin(source, target, survey, writes, cx, id).await
+    begin(source, target, survey, seen, cx, id).await
 }
 
 async fn begin(
     source: &Session,
     target: &Session,
     survey: &Survey,
-    writes: &writes::Writes,
+    seen: &Value,
     cx: &Context,
     id: SourceId,
 ) -> Result<CopyState, Error> {
@@ -251,7 +256,7 @@ async fn begin(
         literal(&serde_json::json!(id).to_string()),
         cx.run_id().map_or_else(|| "null".to_owned(), literal),
         literal(&before.to_string()),
-        literal(&serde_json::json!(writes).to_string()),
+        literal(&seen.to_string()),
     ));
     for role in &survey.roles.missing {
         sql.push_str(&format!("create role {} nologin;\n", pg_session::Ident(role)));

@@ -135,6 +135,13 @@ fn major_of(version: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn says_what_is_needed_when_none_is_new_enough() {
+        let Err(error) = find(None, 99).await else { panic!("there is no PostgreSQL 99") };
+        assert!(error.to_string().contains("version 99 or newer"), "{error}");
+        assert!(error.hint().contains("TIERLIFT_PG_BIN"), "{}", error.hint());
+    }
+
     #[test]
     fn reads_the_major_version() {
         let check = |text: &str, expect: Option<u32>| assert_eq!(major_of(text), expect, "{text}");

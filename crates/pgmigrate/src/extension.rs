@@ -3,6 +3,7 @@
 use pg_session::{Ident, Session};
 use runbook::{Finding, Severity};
 
+use crate::auth::schema_users;
 use crate::error::Error;
 use crate::findings::finding;
 use crate::provider::Provider;
@@ -14,6 +15,8 @@ pub(crate) struct Extension {
     pub schema: String,
     pub source_version: String,
     pub fate: Fate,
+    /// Roles to be let into its schema, when that is a provider's and so comes from no dump.
+    pub users: Vec<String>,
 }
 
 /// What becomes of a source's extension on the target.
@@ -40,7 +43,11 @@ impl Extension {
         Some(if self.schema == "pg_catalog" {
             format!("create extension if not exists {name};")
         } else {
-            format!("create schema if not exists {schema}; create extension if not exists {name} with schema {schema};")
+            let grants: String =
+                self.users.iter().map(|role| format!("grant usage on schema {schema} to {};\n", Ident(role))).collect();
+            format!(
+                "create schema if not exists {schema};\n{grants}create extension if not exists {name} with schema {schema};"
+            )
         })
     }
 }
@@ -127,7 +134,12 @@ pub(crate) async fn extensions(
                 "those rows are not copied; set it up again on the target if you changed them",
             ));
         }
-        extensions.push(Extension { name, schema, source_version, fate });
+        let users = if provider.manages_schema(&schema) && matches!(fate, Fate::Create(_)) {
+            schema_users(source, &schema, provider).await?
+        } else {
+            Vec::new()
+        };
+        extensions.push(Extension { users, name, schema, source_version, fate });
     }
     Ok(extensions)
 }

@@ -140,7 +140,7 @@ pub async fn fence(source: &PgUrl, cx: &Context) -> Result<FenceReport, Error> {
     if sessions_ended > 0 {
         cx.note(format!("{sessions_ended} session(s) of the source were ended"));
     }
-    refuse_unreachable_writers(&session, database, &fenced_at).await?;
+    refuse_unreachable_writers(&session, database, &fenced_at, cx).await?;
     let tables = prove_no_writer(&session, database).await?;
     let (writes, schema_fingerprint) = counters(&session).await?;
     Ok(FenceReport {
@@ -240,15 +240,7 @@ async fn setting(session: &Session) -> Result<Option<String>, Error> {
 /// Ends client sessions that began between two moments, ours aside, and waits until they are gone. Those we may not end
 /// are left.
 async fn end_sessions(session: &Session, after: &str, before: &str) -> Result<u64, Error> {
-    const SQL: &str = "select count(pg_terminate_backend(a.pid))
-        from pg_stat_activity a
-        join pg_roles me on me.rolname = current_user
-        left join pg_roles theirs on theirs.oid = a.usesysid
-       where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_type = 'client backend'
-         and a.application_name <> 'tierlift'
-         and a.backend_start >= $1::text::timestamptz and a.backend_start <= $2::text::timestamptz
-         and (me.rolsuper or (not theirs.rolsuper
-              and (pg_has_role(a.usesysid, 'usage') or pg_has_role('pg_signal_backend', 'usage'))))";
+    const SQL: &str = include_str!("sql/end_sessions.sql");
     let deadline = Instant::now() + PATIENCE;
     let mut most = 0;
     loop {
@@ -268,25 +260,35 @@ async fn end_sessions(session: &Session, after: &str, before: &str) -> Result<u6
     }
 }
 
-/// Sessions that we may not end and that have written, or are about to.
-async fn refuse_unreachable_writers(session: &Session, database: &str, fenced_at: &str) -> Result<(), Error> {
+/// Sessions that we may not end: one in the middle of a writing transaction forbids the fence; the others are told of,
+/// and [`fence_held`] would tell if they wrote.
+async fn refuse_unreachable_writers(
+    session: &Session,
+    database: &str,
+    fenced_at: &str,
+    cx: &Context,
+) -> Result<(), Error> {
     let rows = session
         .query(
-            "select format('%s (pid %s, %s)', usename, pid, application_name) from pg_stat_activity
+            "select format('%s (pid %s, %s)', usename, pid, application_name), backend_xid is not null
+               from pg_stat_activity
               where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
-                and application_name <> 'tierlift' and backend_start <= $1::text::timestamptz
-                and (backend_xid is not null or state like '%in transaction%' or state = 'active')",
+                and application_name <> 'tierlift' and backend_start <= $1::text::timestamptz",
             &[&fenced_at],
         )
         .await
         .map_err(Error::on(session))?;
-    if rows.is_empty() {
+    let (writing, others): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.get(1));
+    let names = |rows: &[&tokio_postgres::Row]| list(&rows.iter().map(|row| row.get(0)).collect::<Vec<String>>());
+    if !others.is_empty() {
+        cx.note(format!("older sessions that this role may not end stay open: {}", names(&others)));
+    }
+    if writing.is_empty() {
         return Ok(());
     }
-    let who: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     Err(Error::Fence {
         object: format!("database {database}"),
-        message: format!("sessions that may write cannot be ended: {}", list(&who)),
+        message: format!("sessions in the middle of writing cannot be ended: {}", names(&writing)),
         hint: "stop what they belong to, or connect as a role with pg_signal_backend, then try again".into(),
     })
 }
@@ -324,19 +326,7 @@ async fn prove_no_writer(session: &Session, database: &str) -> Result<u64, Error
             return Err(Error::on(session)(error));
         }
     }
-    let writers = session
-        .query(
-            "select distinct format('%I.%I by pid %s', n.nspname, c.relname, l.pid)
-               from pg_locks l join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
-              where l.locktype = 'relation' and l.database = (select oid from pg_database where datname = current_database())
-                and l.granted and l.pid <> pg_backend_pid()
-                and l.mode in ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
-                and c.relkind = 'r' and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'tierlift')
-                and not exists (select from pg_stat_activity a where a.pid = l.pid and a.backend_type = 'autovacuum worker')",
-            &[],
-        )
-        .await
-        .map_err(Error::on(session))?;
+    let writers = session.query(include_str!("sql/writers.sql"), &[]).await.map_err(Error::on(session))?;
     if writers.is_empty() {
         return Ok(rows.len() as u64);
     }

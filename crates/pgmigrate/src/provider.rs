@@ -72,8 +72,10 @@ impl Provider {
         }
         let row = session
             .query_one(
-                "select coalesce(array_agg(rolname::text), '{}') from pg_roles where rolname in
-                 ('supabase_admin', 'neon_superuser', 'cloudsqlsuperuser', 'alloydbsuperuser')",
+                // A role that can do nothing may be a stub that came with a copy from Supabase.
+                "select coalesce(array_agg(rolname::text), '{}') from pg_roles
+                  where rolname in ('neon_superuser', 'cloudsqlsuperuser', 'alloydbsuperuser')
+                     or (rolname = 'supabase_admin' and (rolsuper or rolcanlogin))",
                 &[],
             )
             .await

@@ -19,6 +19,13 @@ pub(crate) struct Roles {
     pub target_user: String,
 }
 
+impl Roles {
+    /// True for a role that the target has or gets.
+    pub fn will_have(&self, role: &str) -> bool {
+        self.missing.iter().chain(&self.present).any(|known| known == role)
+    }
+}
+
 /// Compares the roles that the application's privileges and policies name with the target's.
 pub(crate) async fn roles(
     source: &Session,

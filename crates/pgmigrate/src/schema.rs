@@ -142,7 +142,7 @@ impl Filter<'_> {
         let end = at + identifier_length(&statement[at..]);
         let role = toc::unquote(&statement[at..end]);
         let roles = &self.survey.roles;
-        if role == "PUBLIC" || roles.present.contains(&role) || roles.missing.contains(&role) {
+        if role == "PUBLIC" || roles.will_have(&role) {
             return statement.to_owned();
         }
         format!("{}{}{}", &statement[..at], Ident(&roles.target_user), &statement[end..])

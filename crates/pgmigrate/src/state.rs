@@ -33,7 +33,7 @@ pub(crate) struct CopyState {
     pub run: Option<String>,
     /// What undo restores; see [`crate::undo::Before`].
     pub before: Value,
-    /// The source's write counters when the copy began.
+    /// The source's write counters and definitions when the copy began.
     pub writes: Value,
     pub schema_done: bool,
     pub finished: bool,

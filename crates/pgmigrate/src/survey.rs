@@ -34,13 +34,16 @@ impl Survey {
         let (schemas, managed_schemas) = catalog::schemas(source, from.provider).await?;
         let mut findings = Vec::new();
         let mut managed = auth::managed(source, &schemas, &managed_schemas, from.provider, &mut findings).await?;
-        let extensions = extension::extensions(source, target, &schemas, from.provider, &mut findings).await?;
+        let mut extensions = extension::extensions(source, target, &schemas, from.provider, &mut findings).await?;
         let roles = roles::roles(source, target, &schemas, from.provider, &mut findings).await?;
         let same: Vec<String> = extensions.iter().filter(|x| x.same_version()).map(|x| x.name.clone()).collect();
         let mut tables = catalog::tables(source, &schemas, &same).await?;
+        // A role of that name that neither exists nor is made has nobody to grant to.
+        for extension in &mut extensions {
+            extension.users.retain(|role| roles.will_have(role));
+        }
         if let Some(shim) = &mut managed.shim {
-            // A role of that name that neither exists nor is made has nobody to grant to.
-            shim.limit_callers(&[&roles.missing, &roles.present]);
+            shim.callers.retain(|role| roles.will_have(role));
             tables.extend(shim.users.clone());
         }
         let fingerprint = catalog::fingerprint(source, &schemas).await?;

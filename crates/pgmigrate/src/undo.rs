@@ -18,6 +18,8 @@ pub(crate) struct Before {
     pub schemas: Vec<SchemaBefore>,
     /// Extensions, languages and other objects in no schema, as (kind, name).
     pub globals: Vec<(String, String)>,
+    /// What departs from the built-in default privileges of the role we are, as the statements that would undo it.
+    pub default_privileges: Vec<String>,
     /// Roles the copy makes.
     pub roles: Vec<String>,
 }
@@ -42,7 +44,8 @@ pub(crate) struct Grant {
 impl Before {
     /// Reads it from a target that no copy has touched.
     pub async fn capture(target: &Session, roles: Vec<String>) -> Result<Self, Error> {
-        Ok(Self { schemas: schemas(target).await?, globals: globals(target).await?, roles })
+        let default_privileges = default_privileges(target).await?;
+        Ok(Self { schemas: schemas(target).await?, globals: globals(target).await?, default_privileges, roles })
     }
 }
 
@@ -83,7 +86,9 @@ pub(crate) async fn remove(target: &Session, before: &Before) -> Result<(), Erro
             None => run(target, &format!("drop schema if exists {} cascade", Ident(&schema.name))).await?,
         }
     }
-    drop_default_privileges(target).await?;
+    for statement in default_privileges(target).await?.iter().filter(|s| !before.default_privileges.contains(s)) {
+        run(target, statement).await?;
+    }
     for role in &before.roles {
         drop_role(target, role).await?;
     }
@@ -138,37 +143,10 @@ async fn restore_schema(target: &Session, was: &SchemaBefore, is: &SchemaBefore)
     Ok(())
 }
 
-/// Those of the role we are: the copy makes no others. They were none, for the target was empty.
-async fn drop_default_privileges(target: &Session) -> Result<(), Error> {
-    let rows = target
-        .query(
-            "select format('alter default privileges%s %s %s on %s %s %s;',
-                           case when d.defaclnamespace <> 0 then ' in schema ' || d.defaclnamespace::regnamespace::text else '' end,
-                           case when x.is_default then 'grant' else 'revoke' end, x.privilege_type,
-                           case d.defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions'
-                                                when 'T' then 'types' when 'n' then 'schemas' end,
-                           case when x.is_default then 'to' else 'from' end,
-                           case x.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(x.grantee)) end)
-               from pg_default_acl d
-              cross join lateral (
-                  (select grantee, privilege_type, false from aclexplode(d.defaclacl)
-                   except
-                   select grantee, privilege_type, false from aclexplode(
-                       case when d.defaclnamespace = 0 then acldefault(d.defaclobjtype, d.defaclrole) else null end))
-                  union all
-                  (select grantee, privilege_type, true from aclexplode(
-                       case when d.defaclnamespace = 0 then acldefault(d.defaclobjtype, d.defaclrole) else null end)
-                   except
-                   select grantee, privilege_type, true from aclexplode(d.defaclacl))) x (grantee, privilege_type, is_default)
-              where d.defaclrole = (select oid from pg_roles where rolname = current_user)",
-            &[],
-        )
-        .await
-        .map_err(Error::on(target))?;
-    for row in rows {
-        run(target, row.get(0)).await?;
-    }
-    Ok(())
+/// Those of the role we are: the copy makes no others.
+async fn default_privileges(target: &Session) -> Result<Vec<String>, Error> {
+    let rows = target.query(include_str!("sql/revoke_default_privileges.sql"), &[]).await.map_err(Error::on(target))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 async fn drop_role(target: &Session, role: &str) -> Result<(), Error> {
@@ -184,21 +162,7 @@ async fn drop_role(target: &Session, role: &str) -> Result<(), Error> {
 }
 
 async fn schemas(target: &Session) -> Result<Vec<SchemaBefore>, Error> {
-    let rows = target
-        .query(
-            "select n.nspname::text, obj_description(n.oid, 'pg_namespace'),
-                    coalesce((select jsonb_agg(jsonb_build_object('privilege', x.privilege_type, 'grantable', x.is_grantable,
-                                'grantee', case x.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(x.grantee)) end))
-                                from aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x), '[]')
-               from pg_namespace n
-              where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'tierlift')
-                and not exists (select from pg_depend d
-                                 where d.classid = 'pg_namespace'::regclass and d.objid = n.oid and d.deptype = 'e')
-              order by n.nspname",
-            &[],
-        )
-        .await
-        .map_err(Error::on(target))?;
+    let rows = target.query(include_str!("sql/schemas.sql"), &[]).await.map_err(Error::on(target))?;
     rows.iter()
         .map(|row| {
             let grants = serde_json::from_value(row.get(2))

@@ -40,6 +40,21 @@ async fn copies_a_supabase_project_and_takes_it_back() {
     assert_eq!(pair.target_state(), empty);
 }
 
+#[tokio::test]
+async fn undo_keeps_what_an_empty_target_had() {
+    let pair = Pair::start(300);
+    pair.on_target(&format!(
+        "create role auditor; create schema reports; comment on schema reports is 'to come';
+         grant usage on schema reports, public to auditor;
+         set role {}; alter default privileges grant select on tables to auditor",
+        pair.target.owner
+    ));
+    let empty = pair.target_state();
+    copy(&pair.options(), &cx()).await.expect("an empty target need not be a bare one");
+    copy_undo(&pair.target_url(), &cx()).await.expect("undo succeeds");
+    assert_eq!(pair.target_state(), empty);
+}
+
 /// What pg_dump says of both ends' application schema, owners aside, is the same but for what assess reports.
 fn schema_is_equal(pair: &Pair) {
     let args = ["--schema-only", "--no-owner", "--no-publications", "--schema=public"];

@@ -78,6 +78,21 @@ async fn says_beforehand_why_it_cannot_go_up() {
     assert!(!is_fenced(&pair.source_url()).await.expect("the source can be read"));
 }
 
+#[tokio::test]
+async fn a_writer_it_may_not_end_forbids_it() {
+    let pair = Pair::start(300);
+    // A superuser's session, as a provider's own may be; oviya_owner is none.
+    let provider = connect(&pair.from.url(&pair.source.database)).await;
+    provider
+        .batch_execute("begin; update public.messages set content = 'theirs' where id = 3")
+        .await
+        .expect("it writes");
+    let refused = fence(&pair.source_url(), &cx()).await.expect_err("a writer is left");
+    assert!(matches!(&refused, Error::Fence { message, .. } if message.contains("postgres")), "{refused}");
+    provider.batch_execute("rollback").await.expect("its session lives");
+    fence(&pair.source_url(), &cx()).await.expect("an idle one is no obstacle");
+}
+
 async fn connect(text: &str) -> Client {
     // Not a `Session`: an application's defaults and name.
     let (client, connection) = pg_session::tokio_postgres::connect(text, pg_session::tokio_postgres::NoTls)

@@ -50,12 +50,19 @@ async fn a_copy_cut_off_anywhere_can_be_taken_back() {
 async fn a_copy_begins_anew_when_the_source_was_written_to() {
     let pair = Pair::start(2_000);
     let whole = time_of_a_copy(&pair).await;
-    cut_off(&pair, whole / 2).await;
-    pair.on_source("update public.messages set content = content || '!' where id % 7 = 0");
-    let report = copy(&pair.options(), &cx()).await.expect("the copy succeeds");
-    assert_eq!(report.rows_now, report.rows);
-    let seen = verify(&VerifyOptions::new(pair.source_url(), pair.target_url()), &cx()).await.expect("verify runs");
-    assert!(seen.is_equal(), "{:#?}", seen.mismatches);
+    for change in [
+        "update public.messages set content = content || '!' where id % 7 = 0",
+        "alter table public.profiles add column nickname text",
+        "truncate public.mood_entries",
+    ] {
+        cut_off(&pair, whole * 2 / 3).await;
+        pair.on_source(change);
+        let report = copy(&pair.options(), &cx()).await.unwrap_or_else(|e| panic!("{change}: {e}"));
+        assert_eq!(report.rows_now, report.rows, "{change}");
+        let seen = verify(&VerifyOptions::new(pair.source_url(), pair.target_url()), &cx()).await.expect("verify runs");
+        assert!(seen.is_equal(), "{change}: {:#?}", seen.mismatches);
+        copy_undo(&pair.target_url(), &cx()).await.expect("undo succeeds");
+    }
 }
 
 async fn time_of_a_copy(pair: &Pair) -> Duration {

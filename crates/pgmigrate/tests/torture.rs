@@ -28,7 +28,8 @@ async fn carries_one_of_everything() {
     for (a, b) in state(&to, &from).lines().zip(state(&to, &to).lines()) {
         assert_eq!(a, b);
     }
-    let seen = verify(&VerifyOptions::new(options.source.clone(), options.target.clone()), &cx()).await.expect("verify runs");
+    let seen =
+        verify(&VerifyOptions::new(options.source.clone(), options.target.clone()), &cx()).await.expect("verify runs");
     assert!(seen.is_equal(), "{:#?}", seen.mismatches);
 
     copy_undo(&options.target, &cx()).await.expect("undo succeeds");

@@ -10,6 +10,7 @@ impl Registry for Actions {
     fn inspect(&self, action: &str, with: &Value) -> Result<Box<dyn Inspect>, Failure> {
         let with = resolve_secrets(with, &environment)?;
         pgmigrate::action::inspect(action, &with)
+            .or_else(|| vector_backfill::action::inspect(action, &with))
             .or_else(|| deploy_render::inspect(action, &with))
             .unwrap_or_else(|| Err(unknown(action)))
     }
@@ -17,6 +18,7 @@ impl Registry for Actions {
     fn action(&self, action: &str, with: &Value) -> Result<Box<dyn Action>, Failure> {
         let with = resolve_secrets(with, &environment)?;
         pgmigrate::action::action(action, &with)
+            .or_else(|| vector_backfill::action::action(action, &with))
             .or_else(|| deploy_render::action(action, &with))
             .unwrap_or_else(|| Err(unknown(action)))
     }

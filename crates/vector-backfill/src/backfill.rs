@@ -25,8 +25,16 @@ use crate::write::{CopyRows, Dead, Prepared, Written, prepare_session, sha256, w
 /// How often to look whether chunks another process works on are done, or free again.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
+/// Failures in a row that may pass before we believe them, and the pause after the first, doubled after each: 25 s in all,
+/// which a server's restart takes at most.
+const ATTEMPTS_MAX: u32 = 6;
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// Sweeps before we give up on rows that are edited faster than they are embedded.
 const PASSES_MAX: usize = 20;
+
+/// Each worker is two sessions, and servers have a hundred.
+const WORKERS_MAX: usize = 32;
 
 /// What to embed, and how.
 #[derive(Debug, Clone)]
@@ -62,6 +70,14 @@ impl BackfillOptions {
             chunk_rows: 1000,
             lease_seconds: 300.0,
         }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if (1..=WORKERS_MAX).contains(&self.workers) {
+            return Ok(());
+        }
+        let message = format!("it is not from 1 to {WORKERS_MAX}");
+        Err(Error::Argument { object: format!("workers {}", self.workers), message })
     }
 }
 
@@ -117,25 +133,15 @@ pub async fn backfill(
     let session = Session::connect(&options.target, Access::ReadWrite).await?;
     let (job, as_replica) = resolve(&session, options, embedder.as_ref(), cx).await?;
     let (base, total) = job.progress(&session).await?;
-    let shared = Shared {
-        options,
-        job,
-        embedder,
-        as_replica,
-        cx,
-        base,
-        total: AtomicU64::new(total),
-        rows: AtomicU64::new(0),
-    };
+    drop(session);
+    let shared =
+        Shared { options, job, embedder, as_replica, cx, base, total: AtomicU64::new(total), rows: AtomicU64::new(0) };
     shared.report(false);
-    let missing = shared.run_passes(&session).await?;
-    if missing.rows == 0 {
-        shared.job.set_finished(&session).await?;
-    } else {
+    let missing = shared.run_patiently().await?;
+    if missing.rows > 0 {
         cx.note(format!("{} rows are edited faster than they are embedded", missing.rows));
     }
     shared.report(true);
-    tidy_up(&session, &options.table).await?;
     if missing.dead > 0 {
         cx.note(format!("{} rows could not be embedded; table tierlift.backfill_dead says why", missing.dead));
     }
@@ -163,10 +169,7 @@ async fn resolve(
 ) -> Result<(Job, bool), Error> {
     let blocked = |finding| Error::Blocked(vec![finding]);
     check_dimensions(embedder.dimensions())?;
-    if options.workers == 0 || options.workers > 64 {
-        let message = "it is not from 1 to 64".to_owned();
-        return Err(Error::Argument { object: format!("workers {}", options.workers), message });
-    }
+    options.check()?;
     let vector_schema = Pgvector::require_schema(session).await?;
     let table = Table::require(session, &options.table).await?;
     table.text_column(&options.text).map_err(blocked)?;
@@ -178,7 +181,7 @@ async fn resolve(
             "add it first: step vector.enable, or `tierlift vector enable`",
         )));
     }
-    let as_replica = match firing(session, &table, &options.column).await? {
+    let as_replica = match firing(session, session, &table, &options.column).await? {
         Firing::None => false,
         Firing::Avoidable { .. } => true,
         Firing::Unavoidable { finding } => return Err(blocked(finding)),
@@ -197,18 +200,42 @@ async fn resolve(
 }
 
 impl Shared<'_> {
-    /// Works off every chunk, then sweeps for rows that still want an embedding, until there are none.
-    async fn run_passes(&self, session: &Session) -> Result<Missing, Error> {
-        for _ in 0..PASSES_MAX {
-            self.run_chunks(session).await?;
-            let missing = self.job.missing(session).await?;
-            if missing.rows == 0 {
-                return Ok(missing);
+    /// Goes through trouble that passes (the server restarts, a connection breaks, a deadlock), as long as it gets
+    /// somewhere in between.
+    async fn run_patiently(&self) -> Result<Missing, Error> {
+        let (mut attempts, mut reached) = (0, 0);
+        loop {
+            let trouble = match self.run_passes().await {
+                Err(error) if error.is_transient() => error,
+                end => return end,
+            };
+            let rows = self.rows.load(Ordering::Relaxed);
+            attempts = if rows > reached { 1 } else { attempts + 1 };
+            reached = rows;
+            if attempts > ATTEMPTS_MAX {
+                return Err(trouble);
             }
-            let planned = self.job.plan_chunks(session, self.options.chunk_rows.max(1).into()).await?;
+            self.cx.note(format!("{trouble}; trying again"));
+            tokio::time::sleep(PAUSE * 2u32.pow(attempts)).await; // backoff
+        }
+    }
+
+    /// Works off every chunk, then sweeps for rows that still want an embedding, until there are none.
+    async fn run_passes(&self) -> Result<Missing, Error> {
+        let session = Session::connect(&self.options.target, Access::ReadWrite).await?;
+        let mut missing = Missing::default();
+        for _ in 0..PASSES_MAX {
+            self.run_chunks(&session).await?;
+            missing = self.job.missing(&session).await?;
+            if missing.rows == 0 {
+                self.job.set_finished(&session).await?;
+                break;
+            }
+            let planned = self.job.plan_chunks(&session, self.options.chunk_rows.max(1).into()).await?;
             self.total.fetch_add(planned, Ordering::Relaxed);
         }
-        self.job.missing(session).await
+        tidy_up(&session, &self.options.table).await?;
+        Ok(missing)
     }
 
     /// Returns when no chunk is open: neither one of ours nor one another process works on.
@@ -240,12 +267,7 @@ impl Shared<'_> {
         Ok(())
     }
 
-    async fn prepare_chunks(
-        &self,
-        reader: &Session,
-        worker: i32,
-        ahead: mpsc::Sender<Prepared>,
-    ) -> Result<(), Error> {
+    async fn prepare_chunks(&self, reader: &Session, worker: i32, ahead: mpsc::Sender<Prepared>) -> Result<(), Error> {
         loop {
             // Room first, so that a chunk is not leased before there is a use for it.
             let Ok(room) = ahead.reserve().await else { return Ok(()) };
@@ -348,6 +370,30 @@ async fn tidy_up(session: &Session, table: &Relation) -> Result<(), Error> {
     session.batch_execute(&format!("vacuum ({how}) {table}")).await.map_err(refused)
 }
 
+/// Whether there is nothing to do: no row wants an embedding, and no backfill was left unfinished. Read-only.
+///
+/// # Errors
+/// When the state can't be read.
+pub async fn is_backfilled(options: &BackfillOptions, dimensions: usize) -> Result<bool, Error> {
+    let session = Session::connect(&options.target, Access::ReadOnly).await?;
+    let Some((_, vector_schema)) = Pgvector::read(&session).await?.installed else { return Ok(false) };
+    let Some(table) = Table::read(&session, &options.table).await? else { return Ok(false) };
+    let Ok(key) = table.key(options.key.as_deref()) else { return Ok(false) };
+    if table.has_vector(&options.column, dimensions) != Ok(true) || table.text_column(&options.text).is_err() {
+        return Ok(false);
+    }
+    let state = job::read_state(&session, &options.table, &options.column).await?;
+    let job = Job {
+        id: state.as_ref().map(|state| state.id),
+        relation: options.table.clone(),
+        key: key.clone(),
+        text: options.text.clone(),
+        column: options.column.clone(),
+        vector_schema,
+    };
+    Ok(state.is_none_or(|state| state.finished) && job.missing(&session).await?.rows == 0)
+}
+
 /// Takes away the embeddings a backfill wrote, and its record. Rows that had one before keep it.
 ///
 /// # Errors
@@ -357,8 +403,8 @@ pub async fn undo_backfill(target: &PgUrl, relation: &Relation, column: &str) ->
     let Some(state) = job::read_state(&session, relation, column).await? else { return Ok(()) };
     let table = Table::read(&session, relation).await?;
     if let Some(table) = table.filter(|table| table.column(column).is_some_and(|c| c.type_base == "vector")) {
-        let key = table.key(None).map_err(|finding| Error::Blocked(vec![finding]))?;
-        let replica = match firing(&session, &table, column).await? {
+        let key = table.key(Some(&state.key_column)).map_err(|finding| Error::Blocked(vec![finding]))?;
+        let replica = match firing(&session, &session, &table, column).await? {
             Firing::None => "",
             Firing::Avoidable { .. } => "set local session_replication_role = replica;",
             Firing::Unavoidable { finding } => return Err(Error::Blocked(vec![finding])),

@@ -29,14 +29,23 @@ pub struct EnableOptions {
 }
 
 /// What was there before; undo removes only what was not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnableBefore {
-    /// The extension.
+    /// Whether the extension was there.
     pub extension: bool,
-    /// The schema the extension goes to.
-    pub schema: bool,
-    /// The column.
+    /// The schema it goes to.
+    pub schema: String,
+    /// Whether that schema was there.
+    pub schema_exists: bool,
+    /// Whether the column was there.
     pub column: bool,
+}
+
+impl EnableBefore {
+    /// Whether there is nothing left to do.
+    pub fn is_enabled(&self) -> bool {
+        self.extension && self.column
+    }
 }
 
 /// What is in place now.
@@ -116,37 +125,46 @@ impl Pgvector {
     }
 }
 
-/// What is there now; [`Error::Blocked`] when something is in the way.
+/// What is there now. Read-only.
 ///
 /// # Errors
-/// When the state can't be read, the table is not there, or the column is there with another type.
+/// When the state can't be read.
 pub async fn enable_before(options: &EnableOptions) -> Result<EnableBefore, Error> {
     check_dimensions(options.dimensions)?;
     let session = Session::connect(&options.target, Access::ReadOnly).await?;
     let pgvector = Pgvector::read(&session).await?;
-    if let Some(finding) = pgvector.finding(&options.target.endpoint()) {
-        return Err(Error::Blocked(vec![finding]));
-    }
-    let table = Table::require(&session, &options.table).await?;
-    let column = table.has_vector(&options.column, options.dimensions).map_err(|f| Error::Blocked(vec![f]))?;
-    let schema = schema_exists(&session, &options.schema).await?;
-    Ok(EnableBefore { extension: pgvector.installed.is_some(), schema, column })
+    let column = Table::read(&session, &options.table)
+        .await?
+        .is_some_and(|table| table.has_vector(&options.column, options.dimensions) == Ok(true));
+    let schema_exists = schema_exists(&session, &options.schema).await?;
+    Ok(EnableBefore { extension: pgvector.installed.is_some(), schema: options.schema.clone(), schema_exists, column })
 }
 
 /// Creates the extension and adds the column, each unless it is there. The column is nullable and empty, so adding it
 /// rewrites nothing; it needs the table's lock for a moment and waits for it no longer than five seconds.
 ///
 /// # Errors
-/// As [`enable_before`], and when the server refuses.
+/// [`Error::Blocked`] when pgvector can't be had, the table is not there, or the column is there with another type; when the
+/// server refuses.
 pub async fn enable(options: &EnableOptions) -> Result<EnableReport, Error> {
     let before = enable_before(options).await?;
     let mut session = Session::connect(&options.target, Access::ReadWrite).await?;
+    let table = Table::require(&session, &options.table).await?;
+    let findings = [
+        Pgvector::read(&session).await?.finding(&options.target.endpoint()),
+        table.has_vector(&options.column, options.dimensions).err(),
+        if before.column { None } else { table.unalterable() },
+    ];
+    let findings: Vec<_> = findings.into_iter().flatten().collect();
+    if !findings.is_empty() {
+        return Err(Error::Blocked(findings));
+    }
     let object = format!("table {}", options.table.label());
     let on = format!("extension vector on {}", options.target.endpoint());
     let transaction = session.transaction().await.map_err(Error::statement(&object, "cannot begin"))?;
     if !before.extension {
         let schema = Ident(&options.schema);
-        if !before.schema {
+        if !before.schema_exists {
             let sql = format!("create schema if not exists {schema}");
             let refused = Error::statement(format!("schema {}", options.schema), "cannot create it");
             transaction.batch_execute(&sql).await.map_err(refused)?;
@@ -179,19 +197,14 @@ pub async fn enable(options: &EnableOptions) -> Result<EnableReport, Error> {
         message: "it is not installed although creating it succeeded".into(),
         hint: "look who dropped it, then start again".into(),
     })?;
-    Ok(EnableReport {
-        extension_version,
-        schema,
-        created_extension: !before.extension,
-        added_column: !before.column,
-    })
+    Ok(EnableReport { extension_version, schema, created_extension: !before.extension, added_column: !before.column })
 }
 
 /// Removes what [`enable`] added: the column, then the extension. Nothing that depends on either is taken along.
 ///
 /// # Errors
 /// When the server refuses, for instance because a user's view reads the column by now.
-pub async fn undo_enable(options: &EnableOptions, before: EnableBefore) -> Result<(), Error> {
+pub async fn undo_enable(options: &EnableOptions, before: &EnableBefore) -> Result<(), Error> {
     let session = Session::connect(&options.target, Access::ReadWrite).await?;
     let found = Table::read(&session, &options.table).await?;
     if let Some(table) = found
@@ -205,9 +218,9 @@ pub async fn undo_enable(options: &EnableOptions, before: EnableBefore) -> Resul
     if !before.extension {
         let refused = Error::statement("extension vector", "cannot drop it");
         session.batch_execute("drop extension if exists vector").await.map_err(refused)?;
-        if !before.schema && schema_exists(&session, &options.schema).await? {
-            let sql = format!("drop schema {}", Ident(&options.schema));
-            let refused = Error::statement(format!("schema {}", options.schema), "cannot drop it");
+        if !before.schema_exists && schema_exists(&session, &before.schema).await? {
+            let sql = format!("drop schema {}", Ident(&before.schema));
+            let refused = Error::statement(format!("schema {}", before.schema), "cannot drop it");
             session.batch_execute(&sql).await.map_err(refused)?;
         }
     }

@@ -20,7 +20,7 @@ pub enum Error {
         doing: String,
         /// What the server said.
         #[source]
-        source: DbError,
+        source: Box<DbError>,
     },
     /// A read-only look found what must be settled first.
     #[error("{} finding(s) stop it", .0.len())]
@@ -91,7 +91,11 @@ impl Error {
         object: impl Into<String>,
         doing: impl Into<String>,
     ) -> impl FnOnce(tokio_postgres::Error) -> Self {
-        move |error| Self::Statement { object: object.into(), doing: doing.into(), source: DbError::from(error) }
+        move |error| Self::Statement {
+            object: object.into(),
+            doing: doing.into(),
+            source: Box::new(DbError::from(error)),
+        }
     }
 
     /// What the operator should do next.
@@ -120,6 +124,23 @@ impl Error {
             Self::Argument { .. } => "correct the step's `with`, or the command's argument".into(),
             Self::Gate { hint, .. } | Self::NotInPlace { hint, .. } => hint.clone(),
             Self::Internal(_) => "report this; what is done stays done".into(),
+        }
+    }
+
+    /// Whether a new attempt may not meet it again.
+    pub(crate) fn is_transient(&self) -> bool {
+        let source = match self {
+            Self::Statement { source, .. } => source,
+            Self::Session(SessionError::Statement { source, .. }) => source,
+            Self::Session(SessionError::Unavailable { .. } | SessionError::Unreachable { .. }) => return true,
+            _ => return false,
+        };
+        match source.code.as_deref() {
+            None => true, // the connection broke
+            Some(code) => {
+                code.starts_with("08")
+                    || ["57P01", "57P02", "57P03", "53300", "40001", "40P01", "55P03"].contains(&code)
+            }
         }
     }
 

@@ -15,7 +15,8 @@ pub(crate) const LOCK_CLASS: i32 = 0x746c_6266;
 /// One column to fill, resolved against the live catalogue.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
-    pub id: i32,
+    /// `None` when nothing was begun and schema `tierlift` may not be there.
+    pub id: Option<i32>,
     pub relation: Relation,
     pub key: Key,
     pub text: String,
@@ -39,7 +40,9 @@ pub(crate) struct Chunk {
 pub(crate) struct JobState {
     pub id: i32,
     pub text_column: String,
+    pub key_column: String,
     pub model: String,
+    pub run: Option<String>,
     pub finished: bool,
 }
 
@@ -68,10 +71,10 @@ impl Job {
 
     /// SQL that is true for rows of alias `t` that could not be embedded and were not edited since.
     fn dead_sql(&self) -> String {
+        let Some(id) = self.id else { return "false".to_owned() };
         format!(
-            "exists (select from tierlift.backfill_dead d where d.job = {} and d.key = t.{}::text
+            "exists (select from tierlift.backfill_dead d where d.job = {id} and d.key = t.{}::text
                       and d.text_sha256 = sha256(convert_to({}, 'UTF8')))",
-            self.id,
             self.key.sql(),
             self.text_sql()
         )
@@ -143,8 +146,9 @@ impl Job {
 
     /// Chunks nobody has finished.
     pub async fn open_chunks(&self, session: &Session) -> Result<u64, Error> {
-        let id = self.id;
-        count(session, &format!("select count(*) from tierlift.backfill_chunk where job = {id} and done_at is null")).await
+        let sql = "select count(*) from tierlift.backfill_chunk where job = $1 and done_at is null";
+        let row = session.query_one(sql, &[&self.id]).await.map_err(Error::on(session))?;
+        Ok(u64::try_from(row.get::<_, i64>(0)).expect("a count is not negative"))
     }
 
     /// Takes the next chunk for `worker`, whose lock this session holds.
@@ -165,30 +169,39 @@ impl Job {
 
 /// Gives this session a number that is its own as long as it lives.
 pub(crate) async fn enlist(session: &Session) -> Result<i32, Error> {
-    let sql = "select n, pg_catalog.pg_advisory_lock($1, n) from (select nextval('tierlift.backfill_worker')::int4 as n) s";
+    let sql =
+        "select n, pg_catalog.pg_advisory_lock($1, n) from (select nextval('tierlift.backfill_worker')::int4 as n) s";
     Ok(session.query_one(sql, &[&LOCK_CLASS]).await.map_err(Error::on(session))?.get(0))
 }
 
 /// What the target records of the backfill of `column`; `None` when none was begun.
-pub(crate) async fn read_state(session: &Session, relation: &Relation, column: &str) -> Result<Option<JobState>, Error> {
+pub(crate) async fn read_state(
+    session: &Session,
+    relation: &Relation,
+    column: &str,
+) -> Result<Option<JobState>, Error> {
     let on = Error::on(session);
-    let exists: bool = session
-        .query_one("select to_regclass('tierlift.backfill') is not null", &[])
-        .await
-        .map_err(&on)?
-        .get(0);
+    let exists: bool =
+        session.query_one("select to_regclass('tierlift.backfill') is not null", &[]).await.map_err(&on)?.get(0);
     if !exists {
         return Ok(None);
     }
     let row = session
         .query_opt(
-            "select id, text_column, model, finished_at is not null from tierlift.backfill
+            "select id, text_column, key_column, model, run, finished_at is not null from tierlift.backfill
               where relation = $1 and vector_column = $2",
             &[&relation.to_string(), &column],
         )
         .await
         .map_err(&on)?;
-    Ok(row.map(|row| JobState { id: row.get(0), text_column: row.get(1), model: row.get(2), finished: row.get(3) }))
+    Ok(row.map(|row| JobState {
+        id: row.get(0),
+        text_column: row.get(1),
+        key_column: row.get(2),
+        model: row.get(3),
+        run: row.get(4),
+        finished: row.get(5),
+    }))
 }
 
 /// What identifies a job that is to be begun or taken up.
@@ -219,7 +232,7 @@ async fn begin_in_transaction(session: &Session, wanted: &Wanted<'_>, cx: &Conte
     create_tables(session).await?;
     let relation = &wanted.table.relation;
     let mut job = Job {
-        id: 0,
+        id: None,
         relation: relation.clone(),
         key: wanted.key.clone(),
         text: wanted.text.to_owned(),
@@ -227,14 +240,25 @@ async fn begin_in_transaction(session: &Session, wanted: &Wanted<'_>, cx: &Conte
         vector_schema: wanted.vector_schema.to_owned(),
     };
     if let Some(state) = read_state(session, relation, wanted.column).await? {
-        if state.model != wanted.model || state.text_column != wanted.text {
+        if (state.model.as_str(), state.text_column.as_str(), &state.key_column)
+            != (wanted.model, wanted.text, &wanted.key.column)
+        {
             return Err(Error::Blocked(vec![blocks(
                 format!("column {}.{}", relation.label(), wanted.column),
-                format!("it is being filled from column {} with model {}", state.text_column, state.model),
+                format!(
+                    "it is being filled from column {} by key {} with model {}",
+                    state.text_column, state.key_column, state.model
+                ),
                 "undo that backfill first, or choose another vector column",
             )]));
         }
-        job.id = state.id;
+        job.id = Some(state.id);
+        if state.finished && state.run.as_deref() != cx.run_id() {
+            // What an earlier run embedded is not this one's to take away.
+            let sql = "update tierlift.backfill set run = $2, finished_at = null where id = $1";
+            session.execute(sql, &[&state.id, &cx.run_id()]).await.map_err(&on)?;
+            keep_embedded(session, &job).await?;
+        }
         return Ok(job);
     }
     let dimensions = i32::try_from(wanted.dimensions).expect("dimensions were checked to be at most 2000");
@@ -255,15 +279,23 @@ async fn begin_in_transaction(session: &Session, wanted: &Wanted<'_>, cx: &Conte
         .await
         .map_err(&on)?;
     job.id = row.get(0);
-    let keep = format!(
-        "insert into tierlift.backfill_kept (job, key) select {}, t.{}::text from {relation} t where t.{} is not null",
-        job.id,
-        wanted.key.sql(),
-        Ident(wanted.column)
-    );
-    session.batch_execute(&keep).await.map_err(Error::statement(wanted.table.object(), "cannot read its keys"))?;
+    keep_embedded(session, &job).await?;
     job.plan_chunks(session, wanted.chunk_rows).await?;
     Ok(job)
+}
+
+/// Remembers the rows that have an embedding: undo leaves theirs alone.
+async fn keep_embedded(session: &Session, job: &Job) -> Result<(), Error> {
+    let sql = format!(
+        "insert into tierlift.backfill_kept (job, key) select $1, t.{}::text from {} t where t.{} is not null
+             on conflict do nothing",
+        job.key.sql(),
+        job.relation,
+        Ident(&job.column)
+    );
+    let refused = Error::statement(format!("table {}", job.relation.label()), "cannot read its keys");
+    session.execute(&sql, &[&job.id]).await.map_err(refused)?;
+    Ok(())
 }
 
 async fn create_tables(session: &Session) -> Result<(), Error> {

@@ -33,11 +33,21 @@ pub struct StaticModel {
 }
 
 impl StaticModel {
-    /// Loads the two files from `dir` (0.2 s, 33 MB of memory) and prepares vectors of `dimensions` entries.
+    /// Loads the two files from `dir` (0.2 s, 33 MB of memory) for vectors of `dimensions` entries.
     ///
     /// # Errors
-    /// [`Error::NoModel`] and [`Error::Model`] name the file; [`Error::Dimensions`] when the length can't be had.
+    /// [`Error::NoModel`] and [`Error::Model`] name the file; [`Error::Dimensions`] when the length is no multiple of the
+    /// model's own.
     pub fn load(dir: &Path, dimensions: usize) -> Result<Self, Error> {
+        let native = Self::load_native(dir)?;
+        Ok(Self { lift: Lift::new(native.native, dimensions)?, ..native })
+    }
+
+    /// Loads it for vectors of the model's own length.
+    ///
+    /// # Errors
+    /// [`Error::NoModel`] and [`Error::Model`] name the file.
+    pub fn load_native(dir: &Path) -> Result<Self, Error> {
         let (weights_path, tokenizer_path) = (dir.join(WEIGHTS), dir.join(TOKENIZER));
         let (weights, native) = parse_weights(&read(&weights_path)?)
             .map_err(|reason| Error::Model { path: weights_path.clone(), reason })?;
@@ -48,7 +58,7 @@ impl StaticModel {
             let reason = format!("it knows {tokens} tokens and {WEIGHTS} has vectors for {rows}");
             return Err(Error::Model { path: tokenizer_path, reason });
         }
-        Ok(Self { tokenizer, weights, native, lift: Lift::new(native, dimensions)? })
+        Ok(Self { tokenizer, weights, native, lift: Lift::new(native, native)? })
     }
 
     /// The text's vector of length 1, or `None` when nothing in it means anything: no text, blanks only.
@@ -157,7 +167,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let real = pg_sandbox::model_dir().unwrap();
         let check = |expect: &str, dimensions: usize| {
-            let failure = runbook::Failure::from(StaticModel::load(dir.path(), dimensions).err().unwrap());
+            let loaded = StaticModel::load(dir.path(), dimensions);
+            let failure = runbook::Failure::from(loaded.err().unwrap());
             assert_eq!(failure.kind, runbook::FailureKind::InvalidInput);
             assert!(!failure.hint.is_empty());
             assert!(format!("{failure}").contains(expect), "{failure}");

@@ -13,7 +13,9 @@ pub(crate) struct Table {
     pub columns: Vec<Column>,
     pub keys: Vec<Key>,
     /// Whether this role may alter it.
-    pub owned: bool,
+    owned: bool,
+    /// Whether row security keeps rows of it from this role.
+    filtered: bool,
     /// The planner's figure; `None` when nothing was analyzed yet.
     rows_estimate: Option<u64>,
 }
@@ -45,20 +47,11 @@ impl Table {
     /// Reads it; `None` when there is no such table (or the name is a view's).
     pub async fn read(session: &Session, relation: &Relation) -> Result<Option<Self>, Error> {
         let on = Error::on(session);
-        let found = session
-            .query_opt(include_str!("sql/table.sql"), &[&relation.schema, &relation.name])
-            .await
-            .map_err(&on)?;
+        let found =
+            session.query_opt(include_str!("sql/table.sql"), &[&relation.schema, &relation.name]).await.map_err(&on)?;
         let Some(row) = found.filter(|row| ["r", "p"].contains(&row.get::<_, &str>(1))) else { return Ok(None) };
         let oid: u32 = row.get(0);
         let rows_estimate = Some(row.get::<_, f64>(2)).filter(|rows| *rows >= 0.0).map(|rows| rows as u64);
-        if row.get::<_, bool>(4) {
-            return Err(Error::Blocked(vec![blocks(
-                table_object(relation),
-                "row security hides rows of it from this role",
-                "connect as the role that owns the table, or as one with bypassrls",
-            )]));
-        }
         let columns = session.query(include_str!("sql/columns.sql"), &[&oid]).await.map_err(&on)?;
         let columns = columns
             .iter()
@@ -82,14 +75,41 @@ impl Table {
                 not_less: row.get(4),
             })
             .collect();
-        Ok(Some(Self { relation: relation.clone(), oid, columns, keys, owned: row.get(3), rows_estimate }))
+        Ok(Some(Self {
+            relation: relation.clone(),
+            oid,
+            columns,
+            keys,
+            owned: row.get(3),
+            filtered: row.get(4),
+            rows_estimate,
+        }))
     }
 
-    /// Reads it, or says that it is not there.
+    /// Reads it, or says that it is not there or not readable.
     pub async fn require(session: &Session, relation: &Relation) -> Result<Self, Error> {
-        Self::read(session, relation)
-            .await?
-            .ok_or_else(|| Error::Blocked(vec![missing_table(relation, &[session.url().endpoint()])]))
+        let found = Self::read(session, relation).await?;
+        let finding = match found {
+            None => missing_table(relation, &[session.url().endpoint()]),
+            Some(table) => match table.unreadable() {
+                None => return Ok(table),
+                Some(finding) => finding,
+            },
+        };
+        Err(Error::Blocked(vec![finding]))
+    }
+
+    /// What is in the way of reading all of it.
+    pub fn unreadable(&self) -> Option<Finding> {
+        let remedy = "connect as the role that owns the table, or as one with bypassrls";
+        self.filtered.then(|| blocks(self.object(), "row security hides rows of it from this role", remedy))
+    }
+
+    /// What is in the way of adding a column or an index.
+    pub fn unalterable(&self) -> Option<Finding> {
+        let remedy = "connect as the role that owns the table, or as a member of it";
+        (!self.owned)
+            .then(|| blocks(self.object(), "it belongs to another role, and only its owner may alter it", remedy))
     }
 
     pub fn object(&self) -> String {
@@ -140,7 +160,9 @@ impl Table {
     /// Whether the vector column is there; an error when something else has its name.
     pub fn has_vector(&self, name: &str, dimensions: usize) -> Result<bool, Finding> {
         let Some(column) = self.column(name) else { return Ok(false) };
-        if column.type_base == "vector" && usize::try_from(column.type_modifier) == Ok(dimensions) && !column.is_generated
+        if column.type_base == "vector"
+            && usize::try_from(column.type_modifier) == Ok(dimensions)
+            && !column.is_generated
         {
             return Ok(true);
         }
@@ -211,7 +233,10 @@ pub(crate) async fn count(session: &Session, sql: &str) -> Result<u64, Error> {
 }
 
 /// `schema.table` as people write it, quoted where they like; without a schema it is `public`'s.
-pub(crate) fn parse_relation(text: &str) -> Result<Relation, Error> {
+///
+/// # Errors
+/// [`Error::Argument`] when it is nothing of the kind.
+pub fn parse_relation(text: &str) -> Result<Relation, Error> {
     let bad = || Error::Argument {
         object: format!("table {text:?}"),
         message: "it is no table name of the form schema.table".into(),

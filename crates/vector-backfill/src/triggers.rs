@@ -18,12 +18,18 @@ pub(crate) enum Firing {
     Unavoidable { finding: Finding },
 }
 
-/// Looks at the table's triggers; changes nothing.
-pub(crate) async fn firing(session: &Session, table: &Table, column: &str) -> Result<Firing, Error> {
-    let rows = session
+/// Looks at the table's triggers, and at what the writing role may do on the target, which is the same server unless the
+/// table has not been copied there yet. Changes nothing.
+pub(crate) async fn firing(
+    catalogue: &Session,
+    target: &Session,
+    table: &Table,
+    column: &str,
+) -> Result<Firing, Error> {
+    let rows = catalogue
         .query(include_str!("sql/triggers.sql"), &[&table.oid, &column])
         .await
-        .map_err(Error::on(session))?;
+        .map_err(Error::on(catalogue))?;
     let names = |place: usize| -> Vec<String> {
         rows.iter().filter(|row| row.get::<_, bool>(place)).map(|row| row.get(0)).collect()
     };
@@ -31,7 +37,7 @@ pub(crate) async fn firing(session: &Session, table: &Table, column: &str) -> Re
     if fire.is_empty() {
         return Ok(Firing::None);
     }
-    if fire_in_replica.is_empty() && may_be_replica(session).await? {
+    if fire_in_replica.is_empty() && may_be_replica(target).await? {
         return Ok(Firing::Avoidable { triggers: fire });
     }
     let finding = blocks(

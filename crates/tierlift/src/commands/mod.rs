@@ -22,7 +22,17 @@ use crate::registry::environment;
 /// # Errors
 /// `InvalidInput`, never repeating the URL.
 pub fn database_url(text: &str, which: &str) -> Result<PgUrl, Failure> {
-    let value = match text.strip_prefix("env:") {
+    url_text(text, which)?
+        .parse()
+        .map_err(|e: pg_session::SessionError| Failure::from_error(FailureKind::InvalidInput, which, &e, e.hint()))
+}
+
+/// The URL's text as it is, secret and all: only for handing on.
+///
+/// # Errors
+/// `InvalidInput` naming the variable that is not set.
+pub fn url_text(text: &str, which: &str) -> Result<String, Failure> {
+    match text.strip_prefix("env:") {
         Some(name) => environment(name).ok_or_else(|| {
             Failure::new(
                 FailureKind::InvalidInput,
@@ -30,12 +40,9 @@ pub fn database_url(text: &str, which: &str) -> Result<PgUrl, Failure> {
                 format!("the environment variable {name} is not set"),
                 format!("set {name} to the database's postgresql:// URL"),
             )
-        })?,
-        None => text.to_owned(),
-    };
-    value
-        .parse()
-        .map_err(|e: pg_session::SessionError| Failure::from_error(FailureKind::InvalidInput, which, &e, e.hint()))
+        }),
+        None => Ok(text.to_owned()),
+    }
 }
 
 /// Refuses early what [`confirm`] would refuse later.

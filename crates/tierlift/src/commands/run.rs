@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pg_session::{AdvisoryLock, PgUrl};
-use runbook::{Engine, Failure, Plan, RunEnd, RunOutcome, Store, resolve_secrets};
+use runbook::{Engine, Failure, FailureKind, Plan, RunEnd, RunOutcome, Store, resolve_secrets};
 use tokio::sync::watch;
 
 use crate::cli::Global;
@@ -34,11 +34,32 @@ pub fn engine(global: &Global) -> Engine {
     Engine::new(Arc::new(Actions), screen(global), Store::at(&global.state_dir), stopped)
 }
 
-/// The advisory lock in the target database, when the plan has one.
+/// The advisory lock in the target database, when the plan has one. Refuses when a variable no longer names the
+/// database that the plan was made for: a run must be finished, or undone, where it was begun.
 pub async fn lock(plan: &Plan) -> Result<Option<AdvisoryLock>, Failure> {
-    let Some(target) = plan.inputs.get("target") else { return Ok(None) };
-    let url = resolve_secrets(target, &environment)?;
-    match url.as_str().and_then(|text| text.parse::<PgUrl>().ok()) {
+    let mut target = None;
+    for name in ["source", "target"] {
+        let (Some(value), Some(planned)) = (plan.inputs.get(name), plan.fingerprint.get(&format!("{name} endpoint")))
+        else {
+            continue;
+        };
+        let text = resolve_secrets(value, &environment)?;
+        let parsed = text.as_str().unwrap_or_default().parse::<PgUrl>();
+        let url = parsed
+            .map_err(|e| Failure::from_error(FailureKind::InvalidInput, format!("input {name}"), &e, e.hint()))?;
+        if url.endpoint() != *planned {
+            return Err(Failure::new(
+                FailureKind::InvalidInput,
+                format!("input {name}"),
+                format!("names {}, but the plan was made for {planned}", url.endpoint()),
+                "set its variable to the database it named then; the run must end where it began",
+            ));
+        }
+        if name == "target" {
+            target = Some(url);
+        }
+    }
+    match target {
         Some(url) => target_lock::take(&url).await.map(Some),
         None => Ok(None),
     }
