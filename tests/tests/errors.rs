@@ -1,5 +1,7 @@
 //! What a person gets wrong: a one-screen error with its object and what to do, the right exit code, nothing changed.
 
+#![allow(clippy::print_stderr)] // a skipped check is said aloud
+
 use acceptance::{Outcome, Site, playbooks};
 
 fn check(site: &Site, name: &str, outcome: Outcome, code: i32, parts: &[&str]) {
@@ -55,6 +57,13 @@ fn mistakes_are_refused_with_object_and_advice() {
     let mut no_model = site.tierlift(&migrate);
     no_model.env("TIERLIFT_MODEL_DIR", "/nonexistent");
     check(&site, "no model", Outcome::of(no_model), 3, &["/nonexistent", "TIERLIFT_MODEL_DIR"]);
+
+    let mut no_pg_dump = site.tierlift(&["migrate", "--to", "tier2", "--dry-run"]);
+    no_pg_dump.env_remove("TIERLIFT_PG_BIN").env("PATH", "/nonexistent");
+    match Outcome::of(no_pg_dump) {
+        found if found.code == 2 => eprintln!("skipped: pg_dump is installed here where distributions put it"),
+        outcome => check(&site, "no pg_dump", outcome, 3, &["pg_dump", "TIERLIFT_PG_BIN"]),
+    }
 
     before.assert_same(&site.both_ends(), "after every mistake");
 }

@@ -28,7 +28,6 @@ fn copying_2_gb_stays_under_100_mb() {
     assert_eq!(run.finish(), 0);
     assert!(peak_kb > 5_000, "the memory was not measured: {peak_kb} kB");
     assert!(peak_kb < 100_000, "peak RSS {peak_kb} kB");
-    println!("peak RSS {peak_kb} kB");
     assert_eq!(site.on_target("select count(*) from public.blobs"), "262144");
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::assess::{AssessOptions, Required, assess, assess_for};
 use crate::copy::{self, CopyOptions};
+use crate::dump;
 use crate::error::Error;
 use crate::extension::list;
 use crate::fence::{self, FenceBefore, FenceReport};
@@ -111,7 +112,14 @@ impl Inspect for Assess {
 
     async fn preview(&self, cx: &Context) -> Result<Preview, Failure> {
         let seen = assess_for(&self.options(), Some(run_or_new(cx))).await?;
-        Ok(Preview { findings: seen.findings, ..Preview::default() })
+        Ok(Preview {
+            changes: vec![format!(
+                "nothing; reads the catalogues of {} and {}",
+                seen.source.endpoint, seen.target.endpoint
+            )],
+            findings: seen.findings,
+            ..Preview::default()
+        })
     }
 
     async fn check(&self, _cx: &Context) -> Result<Check, Failure> {
@@ -209,6 +217,8 @@ impl Inspect for Copy {
     async fn preview(&self, cx: &Context) -> Result<Preview, Failure> {
         let options = AssessOptions { source: self.source.clone(), target: self.target.clone(), requires: Vec::new() };
         let seen = assess_for(&options, Some(run_or_new(cx))).await?;
+        // Found now, not behind the fence.
+        dump::find(self.pg_bin.as_deref(), seen.source.version_num / 10_000).await?;
         const SHOWN: usize = 12;
         let mut changes = vec!["schema of the source, as pg_dump sees it, created on the target".to_owned()];
         for table in seen.tables.iter().take(SHOWN) {
@@ -275,9 +285,18 @@ impl Inspect for Verify {
         Effect::ReadOnly
     }
 
-    async fn preview(&self, _cx: &Context) -> Result<Preview, Failure> {
-        // The target is still empty when a plan is made: there is nothing to look at yet.
-        Ok(Preview::default())
+    async fn preview(&self, cx: &Context) -> Result<Preview, Failure> {
+        // The target is still empty when a plan is made: what the source has is what will be compared.
+        let options = AssessOptions { source: self.source.clone(), target: self.target.clone(), requires: Vec::new() };
+        let seen = assess_for(&options, Some(run_or_new(cx))).await?;
+        Ok(Preview {
+            changes: vec![format!(
+                "nothing; both servers hash every row of {} tables, and differing rows are named",
+                seen.tables.len()
+            )],
+            estimate: seen.estimate,
+            ..Preview::default()
+        })
     }
 
     async fn check(&self, _cx: &Context) -> Result<Check, Failure> {
@@ -320,7 +339,8 @@ impl Inspect for FenceHeld {
 
     async fn preview(&self, _cx: &Context) -> Result<Preview, Failure> {
         // There is no fence yet when a plan is made.
-        Ok(Preview::default())
+        let changes = vec!["nothing; compares the source's write counters and schema with those at the fence".into()];
+        Ok(Preview { changes, ..Preview::default() })
     }
 
     async fn check(&self, _cx: &Context) -> Result<Check, Failure> {

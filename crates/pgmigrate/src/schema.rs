@@ -126,7 +126,10 @@ impl Filter<'_> {
             let end = identifier_length(rest);
             let role = toc::unquote(&rest[..end]);
             if self.survey.source.provider.manages_role(&role) {
-                self.notes.push(format!("default privileges for role {role} left out: it is the provider's own"));
+                let note = format!("default privileges for role {role} left out: it is the provider's own");
+                if !self.notes.contains(&note) {
+                    self.notes.push(note);
+                }
                 continue;
             }
             let mapped = format!("{LEAD}{}{}", Ident(&self.survey.roles.target_user), &rest[end..]);

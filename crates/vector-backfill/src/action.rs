@@ -66,7 +66,6 @@ struct Look {
     /// Where the table is, when that is not the target yet.
     source: Option<Session>,
     table: Table,
-    rows: u64,
 }
 
 impl Look {
@@ -74,19 +73,25 @@ impl Look {
     async fn at(target: &PgUrl, source: Option<&PgUrl>, relation: &Relation) -> Result<Result<Self, Finding>, Error> {
         let session = Session::connect(target, Access::ReadOnly).await?;
         if let Some(table) = Table::read(&session, relation).await? {
-            let rows = table.rows(&session).await?;
-            return Ok(Ok(Self { target: session, source: None, table, rows }));
+            return Ok(Ok(Self { target: session, source: None, table }));
         }
         let mut looked_at = vec![target.endpoint()];
         if let Some(source) = source {
             looked_at.insert(0, source.endpoint());
             let there = Session::connect(source, Access::ReadOnly).await?;
             if let Some(table) = Table::read(&there, relation).await? {
-                let rows = table.rows(&there).await?;
-                return Ok(Ok(Self { target: session, source: Some(there), table, rows }));
+                return Ok(Ok(Self { target: session, source: Some(there), table }));
             }
         }
         Ok(Err(missing_table(relation, &looked_at)))
+    }
+
+    /// About how many rows the table has.
+    async fn rows(&self) -> Result<u64, Error> {
+        match self.table.unreadable() {
+            Some(finding) => Err(Error::Blocked(vec![finding])),
+            None => self.table.rows(self.catalogue()).await,
+        }
     }
 
     /// The session of the server that has the table.

@@ -151,6 +151,11 @@ impl Error {
                 FailureKind::InvalidInput
             }
             Self::Blocked(_) | Self::Gate { .. } => FailureKind::Blocked,
+            // A privilege is missing: nothing was tried that could have half worked.
+            Self::Session(SessionError::Statement { source, .. }) if source.code.as_deref() == Some("42501") => {
+                FailureKind::Blocked
+            }
+            Self::Statement { source, .. } if source.code.as_deref() == Some("42501") => FailureKind::Blocked,
             Self::Internal(_) => FailureKind::Internal,
             Self::Session(_) | Self::Statement { .. } | Self::NotInPlace { .. } => FailureKind::Failed,
         }

@@ -14,6 +14,8 @@ pub(crate) struct Table {
     pub keys: Vec<Key>,
     /// Whether this role may alter it.
     owned: bool,
+    /// Whether this role may select from it.
+    readable: bool,
     /// Whether row security keeps rows of it from this role.
     filtered: bool,
     /// The planner's figure; `None` when nothing was analyzed yet.
@@ -81,7 +83,8 @@ impl Table {
             columns,
             keys,
             owned: row.get(3),
-            filtered: row.get(4),
+            readable: row.get(4),
+            filtered: row.get(5),
             rows_estimate,
         }))
     }
@@ -101,8 +104,17 @@ impl Table {
 
     /// What is in the way of reading all of it.
     pub fn unreadable(&self) -> Option<Finding> {
-        let remedy = "connect as the role that owns the table, or as one with bypassrls";
-        self.filtered.then(|| blocks(self.object(), "row security hides rows of it from this role", remedy))
+        let (message, remedy) = match (self.readable, self.filtered) {
+            (true, false) => return None,
+            (true, true) => (
+                "row security hides rows of it from this role",
+                "connect as the role that owns the table, or as one with bypassrls",
+            ),
+            (false, _) => {
+                ("this role may not read it", "connect as the role that owns the table, or grant select on it")
+            }
+        };
+        Some(blocks(self.object(), message, remedy))
     }
 
     /// What is in the way of adding a column or an index.

@@ -55,12 +55,15 @@ impl Backfill {
             Ok(look) => look,
             Err(finding) => return Ok(Preview { findings: vec![finding], ..Preview::default() }),
         };
+        if let Some(finding) = look.table.unreadable() {
+            return Ok(Preview { findings: vec![finding], ..Preview::default() });
+        }
         let mut findings = self.table_findings(&look);
         let rows = if look.on_target() && look.table.column(&self.column).is_some() {
             let sql = format!("select count(*) from {} t where t.{} is null", self.table, Ident(&self.column));
             count(&look.target, &sql).await?
         } else {
-            look.rows
+            look.rows().await?
         };
         let object = format!("column {}.{}", self.table.label(), self.column);
         match firing(look.catalogue(), &look.target, &look.table, &self.column).await? {
@@ -104,7 +107,6 @@ impl Backfill {
             look.table.text_column(&self.text).err(),
             look.table.key(self.key.as_deref()).err(),
             look.table.has_vector(&self.column, self.dimensions).err(),
-            look.table.unreadable(),
         ];
         checks.into_iter().flatten().collect()
     }

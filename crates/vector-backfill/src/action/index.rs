@@ -55,11 +55,12 @@ impl Index {
                 return Ok(Preview { findings: vec![finding], ..Preview::default() });
             }
         }
-        let lists = self.lists.unwrap_or_else(|| lists_for(look.rows));
+        let rows = look.rows().await?;
+        let lists = self.lists.unwrap_or_else(|| lists_for(rows));
         // The column may not be there yet; then the steps before say how long its vectors will be.
         let column = look.table.column(&self.column).filter(|column| column.type_base == "vector");
         let dimensions = column.and_then(|column| usize::try_from(column.type_modifier).ok()).unwrap_or(1536);
-        let bytes = look.rows * INDEX_BYTES_PER_ROW;
+        let bytes = rows * INDEX_BYTES_PER_ROW;
         let name = index_name(&self.table, &self.column);
         let mut preview = Preview {
             changes: vec![format!(
@@ -72,9 +73,9 @@ impl Index {
             undo: format!("drop index {name}"),
             ..Preview::default()
         };
-        preview.estimate.rows = Some(look.rows);
+        preview.estimate.rows = Some(rows);
         preview.estimate.bytes = Some(bytes);
-        preview.estimate.seconds = Some(index_seconds(look.rows, lists));
+        preview.estimate.seconds = Some(index_seconds(rows, lists));
         Ok(preview)
     }
 }

@@ -59,8 +59,9 @@ impl Recall {
         match Look::at(&self.target, self.source.as_ref(), &self.table).await? {
             Ok(look) => {
                 preview.findings.extend(look.table.text_column(&self.text).err());
-                preview.estimate.rows = Some(look.rows);
-                preview.estimate.seconds = Some(recall_seconds(look.rows));
+                let rows = look.rows().await?;
+                preview.estimate.rows = Some(rows);
+                preview.estimate.seconds = Some(recall_seconds(rows));
             }
             // Without a source nothing is wrong with a table that an earlier step brings.
             Err(finding) if self.source.is_some() => preview.findings.push(finding),

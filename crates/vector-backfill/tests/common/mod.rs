@@ -61,10 +61,32 @@ impl Db {
         }
     }
 
-    /// Everything pg_dump says of it, without what differs from call to call.
-    pub fn dump(&self) -> String {
+    /// Everything pg_dump says of it, sorted: an update moves a row within its table, and that is no difference.
+    pub fn dump(&self) -> Vec<String> {
         let dump = SERVER.pg_dump(&self.0, &[]).expect("a dump");
-        dump.lines().filter(|line| !line.contains("restrict ")).collect::<Vec<_>>().join("\n")
+        let mut lines: Vec<_> = dump.lines().filter(|line| !line.contains("restrict ")).map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
+    /// Fails with the lines that differ, not with both dumps.
+    pub fn assert_is(&self, dump: &[String]) {
+        let now = self.dump();
+        let differing = |a: &[String], b: &[String]| -> Vec<String> {
+            a.iter().filter(|line| b.binary_search(line).is_err()).take(5).cloned().collect()
+        };
+        assert!(now == dump, "new: {:#?}, gone: {:#?}", differing(&now, dump), differing(dump, &now));
+    }
+
+    /// Gives the database to a role of its own that may do nothing else; the URL it connects by.
+    pub fn owner_url(&self) -> String {
+        let role = format!("owner_{}", self.0);
+        self.sql(&format!(
+            "create role {role} login password 'pw'; alter database {} owner to {role};
+             grant usage, create on schema public to {role}",
+            self.0
+        ));
+        SERVER.url_as(&role, "pw", &self.0)
     }
 }
 
