@@ -5,7 +5,7 @@ use runbook::Finding;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::table::{Table, blocks};
+use crate::table::{Table, blocks, settle};
 
 /// The first release whose cosine distance, casts and ivfflat are what we rely on.
 const PGVECTOR_MIN: (u32, u32) = (0, 5);
@@ -206,6 +206,7 @@ pub async fn enable(options: &EnableOptions) -> Result<EnableReport, Error> {
 /// When the server refuses, for instance because a user's view reads the column by now.
 pub async fn undo_enable(options: &EnableOptions, before: &EnableBefore) -> Result<(), Error> {
     let session = Session::connect(&options.target, Access::ReadWrite).await?;
+    settle(&session, &options.table, "access share").await?;
     let found = Table::read(&session, &options.table).await?;
     if let Some(table) = found
         && !before.column

@@ -311,6 +311,12 @@ async fn create_tables(session: &Session) -> Result<(), Error> {
     session.batch_execute(include_str!("sql/state.sql")).await.map_err(refused)
 }
 
+/// Waits until a process that was killed while it began a job has begun it or not.
+pub(crate) async fn settle_begin(session: &Session) -> Result<(), Error> {
+    let sql = format!("select pg_catalog.pg_advisory_xact_lock({LOCK_CLASS}, 0)");
+    session.batch_execute(&sql).await.map_err(Error::on(session))
+}
+
 /// Forgets the job; with the last one go the tables, and the schema when nothing else is in it.
 pub(crate) async fn forget(session: &Session, id: i32) -> Result<(), Error> {
     let on = Error::on(session);

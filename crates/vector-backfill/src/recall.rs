@@ -109,7 +109,8 @@ pub async fn measure_recall(
     let texts = queries.len();
     let plain: Vec<Vec<f32>> = queries.iter().map(|query| query.as_slice().to_vec()).collect();
     let (kth, rows) = exact::kth_distances(&session, &place, plain, options.k).await?;
-    let mut bench = Bench { session: &mut session, place: &place, queries: &queries, kth: &kth, k: options.k };
+    let there = options.k.min(usize::try_from(rows).unwrap_or(usize::MAX)).max(1);
+    let mut bench = Bench { session: &mut session, place: &place, queries: &queries, kth: &kth, k: options.k, there };
     let exact_ms = bench.confirm_exact().await?;
     let planner_uses_index = bench.planner_uses_index().await?;
     let (chosen, curve) = choose_probes(&mut bench, lists, options.min_recall, cx).await?;
@@ -215,7 +216,7 @@ async fn choose_probes(
     let mut chosen = loop {
         let point = bench.measure(probes).await?;
         curve.insert(probes, point);
-        report(cx, &curve, lists, false);
+        report(cx, curve.len() * bench.queries.len(), false);
         if point.recall >= target || probes == lists {
             break point;
         }
@@ -226,16 +227,17 @@ async fn choose_probes(
         let middle = too_few + (chosen.probes - too_few) / 2;
         let point = bench.measure(middle).await?;
         curve.insert(middle, point);
+        report(cx, curve.len() * bench.queries.len(), false);
         if point.recall >= target { chosen = point } else { too_few = middle }
     }
-    report(cx, &curve, lists, true);
+    report(cx, curve.len() * bench.queries.len(), true);
     Ok((chosen, curve.into_values().collect()))
 }
 
-fn report(cx: &Context, curve: &BTreeMap<u32, Point>, lists: u32, finished: bool) {
-    let rows = curve.keys().max().map_or(0, |probes| u64::from(*probes));
-    let item = "measure recall, lists looked into".to_owned();
-    cx.progress(Progress { item, rows, rows_total: Some(lists.into()), finished, ..Progress::default() });
+/// The unit is queries asked; how many there will be is not known beforehand.
+fn report(cx: &Context, asked: usize, finished: bool) {
+    let item = "ask queries of the index".to_owned();
+    cx.progress(Progress { item, rows: asked as u64, finished, ..Progress::default() });
 }
 
 /// Queries with their true answers, and a session to ask them in.
@@ -246,6 +248,8 @@ struct Bench<'a> {
     /// Distance of each query's true `k`th neighbour.
     kth: &'a [f64],
     k: usize,
+    /// Neighbours there can be: `k`, or all rows of a small table.
+    there: usize,
 }
 
 impl Bench<'_> {
@@ -257,7 +261,7 @@ impl Bench<'_> {
         let answers = self.ask(&use_index_sql(Some(probes)), self.queries.len()).await?;
         let share = |(distances, kth): (&Vec<f64>, &f64)| {
             let found = distances.iter().filter(|distance| **distance <= kth + TIE).count();
-            found.min(self.k) as f64 / self.k as f64
+            found.min(self.there) as f64 / self.there as f64
         };
         let shares: Vec<f64> = answers.iter().map(|(distances, _)| distances).zip(self.kth).map(share).collect();
         let n = shares.len() as f64;

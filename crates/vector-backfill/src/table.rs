@@ -220,6 +220,22 @@ impl Key {
     }
 }
 
+/// Waits until whoever holds a lock on the table that conflicts with `mode` has ended, if the table is there.
+///
+/// A process that was killed leaves a statement running on the server, which notices within two seconds; or even a
+/// commit on its way. What to undo or to repeat is only known after that.
+pub(crate) async fn settle(session: &Session, relation: &Relation, mode: &str) -> Result<(), Error> {
+    if Table::read(session, relation).await?.is_none() {
+        return Ok(());
+    }
+    let done = session.batch_execute(&format!("begin; lock table {relation} in {mode} mode; commit")).await;
+    if done.is_err() {
+        // Best effort: a broken connection rolls back by itself.
+        drop(session.batch_execute("rollback").await);
+    }
+    done.map_err(Error::statement(table_object(relation), "cannot lock it"))
+}
+
 /// `table public.messages`.
 pub(crate) fn table_object(relation: &Relation) -> String {
     format!("table {}", relation.label())

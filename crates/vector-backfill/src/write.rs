@@ -1,7 +1,7 @@
 //! Putting vectors in place: binary COPY into a temporary table, one update from there, in one transaction with the
 //! chunk's end.
 //!
-//! A row's own update with its vector as text takes five to ten times as long; see the figures in `docs/`.
+//! An update a row, its vector as text, writes 640 to 1,200 rows a second; this writes 6,000 by one connection.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;

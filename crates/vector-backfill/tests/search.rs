@@ -8,8 +8,8 @@ use common::{Db, MODEL, SERVER, context};
 use pg_sandbox::oviya;
 use pg_session::Relation;
 use vector_backfill::{
-    COSINE, Error, IndexOptions, RecallOptions, SearchOptions, backfill, build_index, build_memory_bytes, enable,
-    index_before, measure_recall, probes_before, search, store_probes, undo_index,
+    BackfillOptions, COSINE, EnableOptions, Error, IndexOptions, RecallOptions, SearchOptions, backfill, build_index,
+    build_memory_bytes, enable, index_before, measure_recall, probes_before, search, store_probes, undo_index,
 };
 
 fn index_options(db: &Db, table: &str) -> IndexOptions {
@@ -92,8 +92,10 @@ async fn finds_the_right_topic_and_reaches_the_recall_asked_for() {
     options.gate(&measured).unwrap();
 
     // Every list: exact, so the whole chain agrees with the server to the last neighbour.
-    let all = measure_recall(&recall_options(&db, "messages", 1.0), MODEL.as_ref(), &cx).await.unwrap();
-    assert!(all.chosen.recall == 1.0 && all.chosen.probes <= 20, "{all:?}");
+    let queries = oviya::EXAMPLE_SEARCHES.iter().map(|(query, _)| (*query).to_owned()).collect();
+    let all = RecallOptions { queries, ..recall_options(&db, "messages", 1.0) };
+    let all = measure_recall(&all, MODEL.as_ref(), &cx).await.unwrap();
+    assert!(all.chosen.recall == 1.0 && all.queries == oviya::EXAMPLE_SEARCHES.len(), "{all:?}");
 
     let slow = RecallOptions { max_p95_ms: Some(0.000_1), ..options };
     let Err(Error::Gate { message, .. }) = slow.gate(&measured) else { panic!("no search is that fast") };
@@ -164,4 +166,76 @@ async fn stored_probes_are_put_back() {
         store_probes(&url, kept.probes.as_deref()).await.unwrap();
         assert_eq!(probes_before(&url).await.unwrap(), kept);
     }
+}
+
+/// Dropped at any moment: what is on its way on the server is waited for, so undo misses nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_was_cut_off_is_undone_or_finished() {
+    let db = Db::with(
+        "create extension vector;
+         create table public.notes (id int primary key, content text, embedding vector(256));
+         insert into public.notes select i, 'note ' || i, array_fill((i % 97 + 1)::real, array[256])::vector
+           from generate_series(1, 20000) i",
+    );
+    let options = index_options(&db, "notes");
+    let (_, before) = index_before(&options).await.unwrap();
+    let dump = db.dump();
+    for cut in 1..6 {
+        let (cx, watch) = context();
+        tokio::select! {
+            done = build_index(&options, &before, &cx) => drop(done.unwrap()),
+            () = watch.nth_progress(cut) => {}
+        }
+        undo_index(&options, &before).await.unwrap();
+        db.assert_is(&dump);
+    }
+    let (cx, watch) = context();
+    tokio::select! {
+        done = build_index(&options, &before, &cx) => drop(done.unwrap()),
+        () = watch.nth_progress(1) => {}
+    }
+    assert_eq!(build_index(&options, &before, &cx).await.unwrap().rows, 20_000);
+    assert!(index_before(&options).await.unwrap().0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_smaller_than_k_has_full_recall() {
+    let db = Db::with(
+        "create extension vector;
+         create table public.notes (id int primary key, content text, embedding vector(1536));
+         insert into public.notes values (1, 'the dog barks'), (2, 'a loan from the bank'), (3, 'I slept badly')",
+    );
+    let (cx, _watch) = context();
+    backfill(&db.backfill_options("notes"), MODEL.clone(), &cx).await.unwrap();
+    let options = index_options(&db, "notes");
+    let (_, before) = index_before(&options).await.unwrap();
+    build_index(&options, &before, &cx).await.unwrap();
+    let measured = measure_recall(&recall_options(&db, "notes", 1.0), MODEL.as_ref(), &cx).await.unwrap();
+    assert_eq!((measured.chosen.recall, measured.rows), (1.0, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn older_servers_do_too() {
+    let install = pg_sandbox::PgInstall::find(Some(16)).unwrap();
+    let server = pg_sandbox::PgServer::builder().install(install).start().unwrap();
+    server
+        .psql(
+            "postgres",
+            "create table public.notes (id int primary key, content text);
+             insert into public.notes select i, 'note number ' || i from generate_series(1, 500) i",
+        )
+        .unwrap();
+    let (cx, _watch) = context();
+    let db = Db("unused".into());
+    let target: pg_session::PgUrl = server.url("postgres").parse().unwrap();
+    let at = |options: BackfillOptions| BackfillOptions { target: target.clone(), ..options };
+    let enabled = EnableOptions { target: target.clone(), ..db.enable_options("notes", 1536) };
+    let report = enable(&enabled).await.unwrap();
+    assert!(report.created_extension && report.added_column, "{report:?}");
+    assert_eq!(backfill(&at(db.backfill_options("notes")), MODEL.clone(), &cx).await.unwrap().rows, 500);
+    let index = IndexOptions { target: target.clone(), ..index_options(&db, "notes") };
+    let (_, before) = index_before(&index).await.unwrap();
+    assert_eq!(build_index(&index, &before, &cx).await.unwrap().lists, 10);
+    let recall = RecallOptions { target: target.clone(), ..recall_options(&db, "notes", 0.9) };
+    assert!(measure_recall(&recall, MODEL.as_ref(), &cx).await.unwrap().chosen.recall >= 0.9);
 }

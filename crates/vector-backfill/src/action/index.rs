@@ -9,10 +9,8 @@ use serde_json::{Value, json};
 use super::{Look, findings_of, journaled, relation};
 use crate::error::Error;
 use crate::figures::{INDEX_BYTES_PER_ROW, index_seconds, megabytes};
-use crate::index::{
-    COSINE, IndexOptions, build_index, build_memory_bytes, index_before, index_name, lists_for, undo_index,
-    verify_index,
-};
+use crate::index::{COSINE, IndexOptions, build_index, index_before, undo_index, verify_index};
+use crate::sizing::{build_memory_bytes, index_name, lists_for};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
