@@ -263,6 +263,11 @@ impl Watched {
         self.child.id()
     }
 
+    /// Sends it a signal by name, e.g. `INT`.
+    pub fn signal(&self, name: &str) {
+        signal(self.pid(), name);
+    }
+
     /// SIGKILL, and reaps it.
     pub fn kill(mut self) {
         self.child.kill().expect("it can be killed");
@@ -275,6 +280,39 @@ impl Watched {
             line.expect("its output can be read");
         }
         self.child.wait().expect("it can be reaped").code().unwrap_or(-1)
+    }
+}
+
+/// Sends a process that the test started a signal by name.
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().expect("kill runs");
+    assert!(sent.success(), "cannot send {name} to {pid}");
+}
+
+/// A session that keeps a transaction open, as a forgotten psql does.
+pub struct OpenSession {
+    // The connection is driven by this runtime's threads.
+    runtime: tokio::runtime::Runtime,
+    client: tokio_postgres::Client,
+}
+
+impl OpenSession {
+    /// Connects and runs `sql`, usually a `begin` and a lock.
+    pub fn start(url: &str, sql: &str) -> Self {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let client = runtime.block_on(async {
+            let (client, connection) =
+                tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("the server answers");
+            tokio::spawn(connection);
+            client.batch_execute(sql).await.expect("the statement works");
+            client
+        });
+        Self { runtime, client }
+    }
+
+    /// Ends its transaction.
+    pub fn end(self) {
+        self.runtime.block_on(self.client.batch_execute("rollback")).expect("the transaction ends");
     }
 }
 

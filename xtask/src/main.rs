@@ -1,10 +1,11 @@
-//! `cargo xtask X`: the tierlift commands on a developer's machine, plus demo, test, tidy and model.
+//! `cargo xtask X`: the tierlift commands on a developer's machine, plus demo, test, bench, tidy and model.
 //!
 //! Anything that is not one of ours goes to tierlift unchanged, with PostgreSQL's client programs and the embedding
 //! model obtained first, so that `cargo xtask migrate --to tier2` needs nothing installed.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a developer's tool: stdout is where it talks
 
+mod bench;
 mod check;
 mod demo;
 mod tidy;
@@ -32,13 +33,16 @@ enum Own {
     Demo(demo::DemoArgs),
     /// Everything CI checks: format, clippy, dependency rules, unit and acceptance tests
     Test,
+    /// Measure ours against its peers
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Assert which crate may depend on which
     Tidy,
     /// Fetch the local embedding model and print its folder
     Model,
 }
 
-const OWN: &[&str] = &["demo", "test", "tidy", "model", "help", "--help", "-h"];
+const OWN: &[&str] = &["demo", "test", "bench", "tidy", "model", "help", "--help", "-h"];
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
     let outcome = match Xtask::parse().command {
         Own::Demo(args) => demo::run(&args),
         Own::Test => check::run(),
+        Own::Bench(command) => bench::run(&command),
         Own::Tidy => tidy::run(),
         Own::Model => model(),
     };

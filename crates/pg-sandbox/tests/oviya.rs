@@ -1,7 +1,6 @@
 //! The source and the target of the demo are what they say.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use pg_sandbox::{PgInstall, PgServer, oviya};
 
@@ -25,14 +24,7 @@ fn run(server: &PgServer, url: &str, sql: &str) -> Result<String, String> {
 #[test]
 fn source_is_a_supabase_project() {
     let server = start(16);
-    let started = Instant::now();
     let source = oviya::load_source(&server, 50_000).unwrap();
-    println!("loaded in {:?}", started.elapsed());
-    assert!(
-        started.elapsed() < Duration::from_secs(15),
-        "far slower than the second it takes: {:?}",
-        started.elapsed()
-    );
     assert_eq!(
         (source.users, source.conversations, source.messages, source.mood_entries),
         (1_250, 5_000, 50_000, 5_000)

@@ -1,5 +1,6 @@
 //! A server's life: started, used, stopped, crashed, restarted, detached, and ended with a killed owner.
 
+#![allow(clippy::print_stdout)] // the child under test tells its parent where its server is
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;

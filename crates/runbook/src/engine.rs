@@ -80,7 +80,7 @@ impl Engine {
                 "make a new plan, read it, and run that",
             ));
         }
-        self.refuse_unfinished(&plan.target, None)?;
+        self.store.refuse_unfinished(&plan.target, None)?;
         let journal = self.store.create_run(&id, plan)?;
         self.reporter.report(Event::RunStarted { run: id.clone(), plan: digest, resumed: false });
         let mut run = Running::new(self, id, plan.clone(), journal, RunState::new(plan));
@@ -104,7 +104,8 @@ impl Engine {
                 Some((step, _)) => format!("step {step} failed"),
                 None => ASKED.to_owned(),
             };
-            run.unwind(&reason).await?
+            let cause = run.state.failure.clone();
+            run.unwind(&reason, cause).await?
         } else {
             run.go_forward().await?
         };
@@ -142,7 +143,8 @@ impl Engine {
             ));
         }
         let mut run = self.resumed(id, journal, record, true)?;
-        let outcome = run.unwind(ASKED).await?;
+        // Whatever failed before, this unwind is what the operator wants: it has no other cause.
+        let outcome = run.unwind(ASKED, None).await?;
         Ok(run.end(outcome))
     }
 
@@ -155,7 +157,7 @@ impl Engine {
             let text = format!("cut off a last line that a crash left half written ({} bytes)", record.torn_bytes);
             self.reporter.report(Event::Note { step: "journal".to_owned(), text });
         }
-        self.refuse_unfinished(&target, Some(&id))?;
+        self.store.refuse_unfinished(&target, Some(&id))?;
         Ok((id, lock, journal, record))
     }
 
@@ -193,19 +195,6 @@ impl Engine {
             ));
         }
         Ok(action)
-    }
-
-    fn refuse_unfinished(&self, target: &str, but: Option<&str>) -> Result<(), Failure> {
-        let unfinished = |run: &RunRecord| Some(run.id.as_str()) != but && !run.status().is_finished();
-        match self.store.runs_on(target)?.into_iter().rev().find(unfinished) {
-            Some(run) => Err(Failure::new(
-                FailureKind::Locked,
-                format!("target {target}"),
-                format!("run {} on it is {} and has no end", run.id, run.status().word()),
-                format!("`tierlift resume {0}` or `tierlift rollback {0}` first", run.id),
-            )),
-            None => Ok(()),
-        }
     }
 
     /// Runs on one target are put back like the steps of a run: the last one first.

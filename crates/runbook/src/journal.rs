@@ -91,7 +91,7 @@ impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         let (kind, hint) = match &error {
             JournalError::Io { .. } => {
-                (FailureKind::Internal, "make room or set the permissions right, then `tierlift resume` the run")
+                (FailureKind::Failed, "make room or set the permissions right, then resume the run, or roll it back")
             }
             JournalError::Held { .. } => (FailureKind::Locked, "wait until the other process ends, or stop it"),
             JournalError::Tampered { .. } => (

@@ -51,7 +51,8 @@ impl<'e> Running<'e> {
                 StepEnd::InPlace => {}
                 StepEnd::Failed => {
                     let reason = format!("step {} failed", self.plan.steps[index].id);
-                    return self.unwind(&reason).await;
+                    let cause = self.state.failure.clone();
+                    return self.unwind(&reason, cause).await;
                 }
                 StepEnd::Stopped => {
                     let step = Some(self.plan.steps[index].id.clone());

@@ -9,7 +9,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use crate::canonical::sha256_hex;
 use crate::entry::Entry;
 use crate::failure::{Failure, FailureKind};
-use crate::journal::{Journal, ReadJournal, Record, is_held, read_journal, sync_folder};
+use crate::journal::{Journal, JournalError, ReadJournal, Record, is_held, read_journal, sync_folder};
 use crate::lock::{Holder, TargetLock, try_lock};
 use crate::plan::Plan;
 use crate::run_state::{RunState, RunStatus};
@@ -126,6 +126,23 @@ impl Store {
         Ok(self.runs_on(target)?.into_iter().rev().find(|run| !run.status().is_finished()))
     }
 
+    /// Refuses a target on which a run, other than `but`, has no end yet.
+    ///
+    /// # Errors
+    /// `Locked`, naming that run; or when a run on that target can't be read.
+    pub fn refuse_unfinished(&self, target: &str, but: Option<&str>) -> Result<(), Failure> {
+        let unfinished = |run: &RunRecord| Some(run.id.as_str()) != but && !run.status().is_finished();
+        match self.runs_on(target)?.into_iter().rev().find(unfinished) {
+            Some(run) => Err(Failure::new(
+                FailureKind::Locked,
+                format!("target {target}"),
+                format!("run {} on it is {} and has no end", run.id, run.status().word()),
+                format!("`tierlift resume {0}` or `tierlift rollback {0}` first", run.id),
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// All runs on a target, oldest first.
     ///
     /// # Errors
@@ -190,7 +207,12 @@ impl Store {
         let first =
             Entry::RunStarted { run: id.to_owned(), plan_digest: plan.digest(), plan_file: PLAN_FILE.to_owned() };
         // Dropped and opened again under its final name, so that its errors name a file that exists.
-        drop(Journal::create(&building.join(JOURNAL_FILE), &first)?);
+        // Nothing was changed yet, so a folder that can't be written to is the caller's to mend.
+        let journal = Journal::create(&building.join(JOURNAL_FILE), &first).map_err(|error| match error {
+            JournalError::Io { source, .. } => self.unusable(&source),
+            other => other.into(),
+        })?;
+        drop(journal);
         std::fs::rename(&building, self.dir(id))
             .and_then(|()| sync_folder(&self.runs()))
             .map_err(|error| self.unusable(&error))?;

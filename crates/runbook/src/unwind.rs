@@ -10,13 +10,17 @@ use crate::outcome::RunOutcome;
 use crate::running::Running;
 
 impl Running<'_> {
-    /// Puts back everything this run began, down to its start or to a step without a way back.
-    pub(crate) async fn unwind(&mut self, reason: &str) -> Result<RunOutcome, Failure> {
+    /// Puts back everything this run began, down to its start or to a step without a way back. `cause` is the failure
+    /// that made it necessary; none when the operator asked for it.
+    pub(crate) async fn unwind(
+        &mut self,
+        reason: &str,
+        cause: Option<(String, Failure)>,
+    ) -> Result<RunOutcome, Failure> {
         if !self.announced_unwind {
             self.record(Entry::UnwindStarted { reason: reason.to_owned() })?;
         }
         self.report(Event::UnwindStarted { reason: reason.to_owned() });
-        let cause = self.state.failure.clone();
         while let Some(index) = self.state.next_undo() {
             if self.state.line() == Some(index) {
                 let step = self.plan.steps[index].id.clone();

@@ -27,6 +27,7 @@ Exit codes:
 
 /// Options every command takes.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Every command")]
 pub struct Global {
     /// Print machine-readable JSON, one event or result a line, on stdout
     #[arg(long, global = true)]
@@ -126,6 +127,13 @@ pub struct StatusArgs {
 
 /// `resume` and `rollback`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tierlift status                  which runs there are
+  tierlift resume 20261123-09      a run by any unique prefix, where it was stopped
+  tierlift rollback 20261123-09    back to the start, also hours after it was completed
+
+The same environment variables must be set as for `migrate`.")]
 pub struct RunArgs {
     /// A run's id, or a unique prefix of it
     pub run: String,
@@ -138,9 +146,9 @@ pub struct RunArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  tierlift render --tier tier2 --check             check every file, write nothing
-  tierlift render --tier tier2 --diff              show what would change (exit 2 when something would)
-  tierlift render --tier tier3 --out deploy/oviya  write the set, keeping the previous one")]
+  tierlift render --tier tier2 --check                     check every file, write nothing
+  tierlift render --tier tier2 --out deploy/oviya --diff   show what would change, exit 2 if anything
+  tierlift render --tier tier3 --out deploy/oviya          write the set, keep the previous one")]
 pub struct RenderArgs {
     /// The tier whose files to render
     #[arg(long, value_name = "TIER")]
@@ -194,7 +202,7 @@ pub enum PgCommand {
         #[command(flatten)]
         pair: Pair,
         /// Tables copied at once (default: what both ends can take)
-        #[arg(long)]
+        #[arg(long, value_parser = at_least_one)]
         jobs: Option<usize>,
         /// Do not ask before starting
         #[arg(long, short)]
@@ -206,7 +214,7 @@ pub enum PgCommand {
         #[command(flatten)]
         pair: Pair,
         /// Tables compared at once (default: what both ends can take)
-        #[arg(long)]
+        #[arg(long, value_parser = at_least_one)]
         jobs: Option<usize>,
     },
 }
@@ -263,7 +271,7 @@ pub enum VectorCommand {
         #[command(flatten)]
         at: VectorColumn,
         /// Chunks worked on at once
-        #[arg(long, default_value_t = 2)]
+        #[arg(long, default_value_t = 2, value_parser = at_least_one)]
         workers: usize,
     },
     /// Build the ivfflat index
@@ -281,7 +289,7 @@ pub enum VectorCommand {
         #[command(flatten)]
         at: VectorColumn,
         /// Neighbours asked for
-        #[arg(long, default_value_t = 10)]
+        #[arg(long, default_value_t = 10, value_parser = at_least_one)]
         k: usize,
         /// Recall to reach
         #[arg(long, default_value_t = 0.9)]
@@ -295,10 +303,18 @@ pub enum VectorCommand {
         /// What to look for
         query: String,
         /// Hits to show
-        #[arg(long, default_value_t = 5)]
+        #[arg(long, default_value_t = 5, value_parser = at_least_one)]
         k: usize,
         /// ivfflat lists to look into (default: the database's setting)
         #[arg(long)]
         probes: Option<u32>,
     },
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(n) => Ok(n),
+        Err(error) => Err(format!("is no number: {error}")),
+    }
 }

@@ -7,6 +7,7 @@ mod output;
 mod plan_text;
 mod registry;
 mod reporter;
+mod signals;
 mod style;
 mod systems;
 mod target_lock;
@@ -69,7 +70,10 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Pg(args) => commands::pg::run(&global, args).await,
         Command::Vector(args) => commands::vector::run(&global, args).await,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "tierlift", &mut std::io::stdout());
+            // Into memory first: the generator panics when nobody reads on.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tierlift", &mut script);
+            data(String::from_utf8_lossy(&script).trim_end());
             Ok(exit::DONE)
         }
     }

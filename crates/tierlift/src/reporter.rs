@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 use std::io::IsTerminal;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -45,6 +46,9 @@ pub struct Screen {
     mode: Mode,
     items: Mutex<HashMap<String, Item>>,
     bars: MultiProgress,
+    run: OnceLock<String>,
+    going_back: AtomicBool,
+    ended: AtomicBool,
 }
 
 /// One thing whose progress is followed.
@@ -59,7 +63,39 @@ struct Item {
 impl Screen {
     /// A reporter for one command.
     pub fn new(mode: Mode) -> Self {
-        Self { mode, items: Mutex::default(), bars: MultiProgress::new() }
+        Self {
+            mode,
+            items: Mutex::default(),
+            bars: MultiProgress::new(),
+            run: OnceLock::new(),
+            going_back: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// The run whose events came, once it has begun.
+    pub fn run(&self) -> Option<&str> {
+        self.run.get().map(String::as_str)
+    }
+
+    /// Whether that run is being put back.
+    pub fn is_going_back(&self) -> bool {
+        self.going_back.load(Ordering::Relaxed)
+    }
+
+    /// A line of talk that is no event, in every mode.
+    pub fn say(&self, text: &str) {
+        match self.mode {
+            Mode::Bars => self.bars.suspend(|| talk(text)),
+            Mode::Lines | Mode::Json => talk(text),
+        }
+    }
+
+    /// The last line before the process ends: takes the bars away for good.
+    pub fn say_last(&self, text: &str) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.clear_bars(None);
+        self.say(text);
     }
 
     fn line(&self, text: &str) {
@@ -75,6 +111,10 @@ impl Screen {
         let key = format!("{step}/{}", progress.item);
         let now = Instant::now();
         let mut items = self.items.lock().expect("no reporter panics while it holds the lock");
+        // A task of a step that was cut off may still report; its bar would stay on the screen for good.
+        if self.ended.load(Ordering::Relaxed) {
+            return;
+        }
         if progress.finished {
             if let Some(Item { bar: Some(bar), .. }) = items.remove(&key) {
                 bar.finish_and_clear();
@@ -106,15 +146,16 @@ impl Screen {
 
     fn new_bar(&self, progress: &Progress) -> ProgressBar {
         let bar = self.bars.add(ProgressBar::new(extent(progress).1.unwrap_or(1)));
-        let style = ProgressStyle::with_template("    [{bar:24}] {wide_msg}")
+        let style = ProgressStyle::with_template("    [{bar:12}] {wide_msg}")
             .expect("the template is a constant that parses")
             .progress_chars("=> ");
         bar.set_style(style);
         bar
     }
 
-    fn clear_bars(&self, step: &str) {
-        let prefix = format!("{step}/");
+    /// Takes the bars of a step (all of them without one) off the screen.
+    fn clear_bars(&self, step: Option<&str>) {
+        let prefix = step.map_or_else(String::new, |step| format!("{step}/"));
         let mut items = self.items.lock().expect("no reporter panics while it holds the lock");
         items.retain(|key, item| {
             let of_step = key.starts_with(&prefix);
@@ -134,28 +175,20 @@ fn extent(progress: &Progress) -> (u64, Option<u64>) {
     }
 }
 
-/// `copy public.messages  12,345/50,000 rows  3.2/7.1 MB  1.2 MB/s  3 s left`.
+/// `copy public.messages  12,345/50,000 rows  8,000/s  3 s left  3.2 MB of 7.1 MB  1.2 MB/s`.
 fn describe(progress: &Progress, item: &Item, now: Instant) -> String {
     let elapsed = (now - item.started).as_secs_f64();
+    let bytes_per_s = progress.bytes.saturating_sub(item.base.1) as f64 / elapsed;
     let mut parts = vec![progress.item.clone()];
     parts.push(match progress.rows_total {
         Some(total) => format!("{}/{} rows", count(progress.rows), count(total)),
         None => format!("{} rows", count(progress.rows)),
     });
-    if progress.bytes > 0 {
-        parts.push(match progress.bytes_total {
-            Some(total) => format!("{} of {}", bytes(progress.bytes), bytes(total)),
-            None => bytes(progress.bytes),
-        });
-    }
     if elapsed >= 0.2 {
+        // Rate and time left before the bytes: a narrow terminal cuts the line at its end.
         let rows_per_s = progress.rows.saturating_sub(item.base.0) as f64 / elapsed;
-        let bytes_per_s = progress.bytes.saturating_sub(item.base.1) as f64 / elapsed;
         if rows_per_s >= 1.0 {
             parts.push(format!("{}/s", count(rows_per_s as u64)));
-        }
-        if bytes_per_s >= 1.0 {
-            parts.push(format!("{}/s", bytes(bytes_per_s as u64)));
         }
         let (done, total) = extent(progress);
         let speed =
@@ -164,11 +197,26 @@ fn describe(progress: &Progress, item: &Item, now: Instant) -> String {
             parts.push(format!("{} left", seconds((total - done) as f64 / speed)));
         }
     }
+    if progress.bytes > 0 {
+        parts.push(match progress.bytes_total {
+            Some(total) => format!("{} of {}", bytes(progress.bytes), bytes(total)),
+            None => bytes(progress.bytes),
+        });
+    }
+    if elapsed >= 0.2 && bytes_per_s >= 1.0 {
+        parts.push(format!("{}/s", bytes(bytes_per_s as u64)));
+    }
     parts.join("  ")
 }
 
 impl Reporter for Screen {
     fn report(&self, event: Event) {
+        match &event {
+            // One reporter serves one run, so the first is the only one.
+            Event::RunStarted { run, .. } => drop(self.run.set(run.clone())),
+            Event::UnwindStarted { .. } => self.going_back.store(true, Ordering::Relaxed),
+            _ => {}
+        }
         if self.mode == Mode::Json {
             data(serde_json::to_string(&event).expect("events have string keys only"));
             return;
@@ -183,24 +231,26 @@ impl Reporter for Screen {
             Event::StepStarted { step, index, of, title } => self.line(&format!("[{index}/{of}] {step}: {title}")),
             Event::Note { step, text } => self.line(&format!("    {step}: {text}")),
             Event::StepDone { step, seconds: s, already, .. } => {
-                self.clear_bars(&step);
+                self.clear_bars(Some(&step));
                 let how = if already { "already done".to_owned() } else { format!("done in {}", seconds(s)) };
                 self.line(&format!("    {step}: {how}"));
             }
             Event::StepFailed { step, failure } => {
-                self.clear_bars(&step);
+                self.clear_bars(Some(&step));
                 self.line(&format!("    {step}: FAILED: {failure}"));
             }
             Event::UnwindStarted { reason } => self.line(&format!("unwinding: {reason}")),
             Event::StepUndone { step, seconds: s } => {
-                self.clear_bars(&step);
+                self.clear_bars(Some(&step));
                 self.line(&format!("    {step}: undone in {}", seconds(s)));
             }
             Event::StepStuck { step, failure } => {
-                self.clear_bars(&step);
+                self.clear_bars(Some(&step));
                 self.line(&format!("    {step}: STUCK, could not be undone: {failure}"));
             }
             Event::RunEnded { run, status, seconds: s } => {
+                self.ended.store(true, Ordering::Relaxed);
+                self.clear_bars(None);
                 self.line(&format!("run {run} {status} after {}", seconds(s)));
             }
         }

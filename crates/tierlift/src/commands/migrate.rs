@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use pg_session::PgUrl;
+use pg_session::{AdvisoryLock, PgUrl};
 use pgmigrate::{AssessOptions, Assessment};
 use runbook::{
     Context, CostChange, Failure, FailureKind, Inputs, Plan, Playbook, Quiet, StepPreview, Store, Terms, UsdRange,
-    plan as make_plan, preview_steps, resolve_secrets,
+    plan as make_plan, preview_steps,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -29,7 +29,8 @@ const PLAN_VALID_FOR: SignedDuration = SignedDuration::from_hours(24);
 pub async fn run(global: &Global, args: &MigrateArgs) -> Result<u8, Failure> {
     let system = systems::one(&global.playbooks, args.system.as_deref())?;
     system.require_tier(&args.to)?;
-    if !args.dry_run && args.plan_out.is_none() {
+    let only_looks = args.dry_run || args.plan_out.is_some();
+    if !only_looks {
         can_ask(args.yes)?;
     }
     if let Some(file) = &args.plan {
@@ -43,12 +44,13 @@ pub async fn run(global: &Global, args: &MigrateArgs) -> Result<u8, Failure> {
         found => found,
     };
     let inputs = Inputs::resolve(&playbook, &lookup)?;
-    let live = Live::look(inputs.values()).await?;
-    let previews = preview_steps(&playbook, &inputs, &Actions, screen(global)).await?;
+    let _lock = if only_looks { None } else { take_target(global, &system.spec.system, inputs.values()).await? };
+    let live = Live::look(inputs.values()).await.map_err(before_the_run)?;
+    let previews = preview_steps(&playbook, &inputs, &Actions, screen(global)).await.map_err(before_the_run)?;
     let blocked = previews.iter().any(|preview| preview.blocking().next().is_some());
     let now = Timestamp::now();
     let terms = Terms {
-        target: live.target(&system.spec.system),
+        target: target_name(live.target.as_ref(), &system.spec.system),
         fingerprint: live.fingerprint(inputs.values())?,
         cost: cost(&system, &playbook),
         created_at: now,
@@ -65,7 +67,7 @@ pub async fn run(global: &Global, args: &MigrateArgs) -> Result<u8, Failure> {
         plan.save(file)?;
         talk(format_args!("saved plan {} to {}", &plan.digest()[..12], file.display()));
     }
-    if args.dry_run || args.plan_out.is_some() {
+    if only_looks {
         let done = previews.iter().all(|preview| preview.done);
         return Ok(if done { exit::DONE } else { exit::PENDING });
     }
@@ -90,7 +92,8 @@ async fn run_saved(global: &Global, args: &MigrateArgs, file: &Path) -> Result<u
             "make a new plan with --plan-out; a reviewed plan is good for one run",
         ));
     }
-    let live = Live::look(&plan.inputs).await?;
+    let _lock = if args.dry_run { None } else { take_target(global, &plan.system, &plan.inputs).await? };
+    let live = Live::look(&plan.inputs).await.map_err(before_the_run)?;
     plan.check_fresh(Timestamp::now(), &live.fingerprint(&plan.inputs)?)?;
     show(global, &plan, &[], args.yes && !args.dry_run);
     if args.dry_run {
@@ -111,7 +114,34 @@ async fn start(global: &Global, args: &MigrateArgs, plan: &Plan) -> Result<u8, F
         ));
     }
     confirm(args.yes, "Start now?")?;
-    run::begin(global, plan, args.accept_irreversible).await
+    let end = run::engine(global)?.accept_irreversible(args.accept_irreversible).run(plan).await?;
+    Ok(run::finish(global, &end))
+}
+
+/// Takes the target before looking at it: what another run is changing, or left unfinished, would only come out as
+/// findings that name the wrong thing to mend.
+async fn take_target(
+    global: &Global,
+    system: &str,
+    inputs: &BTreeMap<String, Value>,
+) -> Result<Option<AdvisoryLock>, Failure> {
+    let target = run::database(inputs, "target")?;
+    let lock = run::lock(global, target.as_ref()).await?;
+    Store::at(&global.state_dir).refuse_unfinished(&target_name(target.as_ref(), system), None)?;
+    Ok(lock)
+}
+
+/// What one run at a time may change.
+fn target_name(target: Option<&PgUrl>, system: &str) -> String {
+    target.map_or_else(|| format!("system {system}"), PgUrl::endpoint)
+}
+
+/// A look that failed is no step that failed: nothing was changed, and the exit code must say so.
+fn before_the_run(mut failure: Failure) -> Failure {
+    if failure.kind == FailureKind::Failed {
+        failure.kind = FailureKind::InvalidInput;
+    }
+    failure
 }
 
 fn show(global: &Global, plan: &Plan, previews: &[StepPreview], brief: bool) {
@@ -166,16 +196,7 @@ struct Live {
 
 impl Live {
     async fn look(inputs: &BTreeMap<String, Value>) -> Result<Self, Failure> {
-        let url = |name: &str| -> Result<Option<PgUrl>, Failure> {
-            let Some(value) = inputs.get(name) else { return Ok(None) };
-            let text = resolve_secrets(value, &environment)?;
-            let object = format!("input {name}");
-            let parsed = text.as_str().unwrap_or_default().parse();
-            parsed.map(Some).map_err(|e: pg_session::SessionError| {
-                Failure::from_error(FailureKind::InvalidInput, object, &e, e.hint())
-            })
-        };
-        let (source, target) = (url("source")?, url("target")?);
+        let (source, target) = (run::database(inputs, "source")?, run::database(inputs, "target")?);
         let assessment = match (&source, &target) {
             (Some(source), Some(target)) => {
                 let options = AssessOptions { source: source.clone(), target: target.clone(), requires: Vec::new() };
@@ -184,11 +205,6 @@ impl Live {
             _ => None,
         };
         Ok(Self { target, assessment })
-    }
-
-    /// What one run at a time may change.
-    fn target(&self, system: &str) -> String {
-        self.target.as_ref().map_or_else(|| format!("system {system}"), PgUrl::endpoint)
     }
 
     /// Servers, schema, and the content of every input that is a file: what the reviewed plan rests on.

@@ -1,68 +1,103 @@
 //! What `migrate`, `resume` and `rollback` share: locks, Ctrl-C, and how an end becomes an exit code.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pg_session::{AdvisoryLock, PgUrl};
 use runbook::{Engine, Failure, FailureKind, Plan, RunEnd, RunOutcome, Store, resolve_secrets};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::cli::Global;
+use crate::commands::status::fence_is_up;
 use crate::output::{data, program, talk};
 use crate::registry::{Actions, environment};
+use crate::signals::StopSignals;
 use crate::{exit, screen, target_lock};
 
-/// Starts a run of a plan.
-pub async fn begin(global: &Global, plan: &Plan, accept_irreversible: bool) -> Result<u8, Failure> {
-    let _lock = lock(plan).await?;
-    let end = engine(global).accept_irreversible(accept_irreversible).run(plan).await?;
-    Ok(finish(global, &end))
-}
-
-/// An engine that stops at the first Ctrl-C; the second ends the process, which the journal survives.
-pub fn engine(global: &Global) -> Engine {
+/// An engine that stops at the first Ctrl-C or SIGTERM; the second ends the process, which the journal survives.
+///
+/// # Errors
+/// When the system refuses the signal handlers.
+pub fn engine(global: &Global) -> Result<Engine, Failure> {
+    let mut signals = StopSignals::listen()
+        .map_err(|e| Failure::from_error(FailureKind::Internal, "signal handlers", &e, "report this"))?;
     let (stop, stopped) = watch::channel(false);
+    let screen = screen(global);
+    let shown = screen.clone();
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            talk(format_args!("stopping; press Ctrl-C again to stop at once (the journal survives either)"));
-            // Nobody listens any more when the run has just ended.
-            stop.send(true).ok();
-        }
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(i32::from(exit::PAUSED));
-        }
+        signals.next().await;
+        let going_back = shown.is_going_back();
+        shown.say(match going_back {
+            false => "stopping; press Ctrl-C again to stop at once (the journal survives either)",
+            true => "going back is not left half-way; press Ctrl-C again to stop at once (the journal survives it)",
+        });
+        // Nobody listens any more when the run has just ended.
+        stop.send(true).ok();
+        signals.next().await;
+        let program = program();
+        shown.say_last(&match shown.run() {
+            Some(run) if going_back => format!("stopped at once. `{program} rollback {run}` goes on"),
+            Some(run) => format!(
+                "stopped at once. `{program} resume {run}` goes on, `{program} rollback {run}` puts everything back"
+            ),
+            None => "stopped at once, before the run began".to_owned(),
+        });
+        std::process::exit(i32::from(exit::PAUSED));
     });
-    Engine::new(Arc::new(Actions), screen(global), Store::at(&global.state_dir), stopped)
+    Ok(Engine::new(Arc::new(Actions), screen, Store::at(&global.state_dir), stopped))
 }
 
-/// The advisory lock in the target database, when the plan has one. Refuses when a variable no longer names the
-/// database that the plan was made for: a run must be finished, or undone, where it was begun.
-pub async fn lock(plan: &Plan) -> Result<Option<AdvisoryLock>, Failure> {
-    let mut target = None;
-    for name in ["source", "target"] {
-        let (Some(value), Some(planned)) = (plan.inputs.get(name), plan.fingerprint.get(&format!("{name} endpoint")))
-        else {
-            continue;
-        };
-        let text = resolve_secrets(value, &environment)?;
-        let parsed = text.as_str().unwrap_or_default().parse::<PgUrl>();
-        let url = parsed
-            .map_err(|e| Failure::from_error(FailureKind::InvalidInput, format!("input {name}"), &e, e.hint()))?;
-        if url.endpoint() != *planned {
-            return Err(Failure::new(
+/// The database an input names: by convention `source` and `target`. None when the playbook has no such input.
+///
+/// # Errors
+/// `InvalidInput` when its variable is not set or holds no URL.
+pub fn database(inputs: &BTreeMap<String, Value>, name: &str) -> Result<Option<PgUrl>, Failure> {
+    let Some(value) = inputs.get(name) else { return Ok(None) };
+    let text = resolve_secrets(value, &environment)?;
+    let parsed = text.as_str().unwrap_or_default().parse();
+    parsed.map(Some).map_err(|e: pg_session::SessionError| {
+        Failure::from_error(FailureKind::InvalidInput, format!("input {name}"), &e, e.hint())
+    })
+}
+
+/// The advisory lock in the target database, if there is one.
+///
+/// # Errors
+/// `Locked`, naming the holder, or as connecting fails.
+pub async fn lock(global: &Global, target: Option<&PgUrl>) -> Result<Option<AdvisoryLock>, Failure> {
+    let Some(url) = target else { return Ok(None) };
+    match target_lock::take(url).await {
+        // A holder on this machine with the same state folder has said more of itself than the server knows.
+        Err(failure) if failure.kind == FailureKind::Locked => {
+            match Store::at(&global.state_dir).lock_target(&url.endpoint(), "none") {
+                Err(known) if known.kind == FailureKind::Locked => Err(known),
+                _ => Err(failure),
+            }
+        }
+        taken => taken.map(Some),
+    }
+}
+
+/// The databases of a plan, source and target. Refuses when a variable no longer names the one that the plan was made
+/// for: a run must be finished, or undone, where it was begun.
+///
+/// # Errors
+/// `InvalidInput`.
+pub fn planned_databases(plan: &Plan) -> Result<[Option<PgUrl>; 2], Failure> {
+    let planned = |name: &str| {
+        let url = database(&plan.inputs, name)?;
+        match (&url, plan.fingerprint.get(&format!("{name} endpoint"))) {
+            (Some(url), Some(planned)) if url.endpoint() != *planned => Err(Failure::new(
                 FailureKind::InvalidInput,
                 format!("input {name}"),
                 format!("names {}, but the plan was made for {planned}", url.endpoint()),
                 "set its variable to the database it named then; the run must end where it began",
-            ));
+            )),
+            _ => Ok(url),
         }
-        if name == "target" {
-            target = Some(url);
-        }
-    }
-    match target {
-        Some(url) => target_lock::take(&url).await.map(Some),
-        None => Ok(None),
-    }
+    };
+    Ok([planned("source")?, planned("target")?])
 }
 
 /// Says how it ended and what can be done next.
@@ -95,9 +130,11 @@ pub fn finish(global: &Global, end: &RunEnd) -> u8 {
         RunOutcome::Stuck { step, failure, .. } => {
             let what = format!("step {step} could not be put back; mend it, then `{program} rollback {run}`");
             print_end(global, &what, failure);
+            warn_of_fence(global, run);
             exit::STUCK
         }
         RunOutcome::Interrupted { .. } => {
+            warn_of_fence(global, run);
             say(format!("stopped. `{program} resume {run}` goes on, `{program} rollback {run}` puts everything back"));
             exit::PAUSED
         }
@@ -107,6 +144,19 @@ pub fn finish(global: &Global, end: &RunEnd) -> u8 {
         }
     }
 }
+
+/// Nobody should leave for lunch without knowing that the application is down.
+fn warn_of_fence(global: &Global, run: &str) {
+    if global.json {
+        return;
+    }
+    if Store::at(&global.state_dir).open(run).is_ok_and(|run| fence_is_up(&run)) {
+        talk(FENCED);
+    }
+}
+
+/// What an operator must know of a run that stopped half-way.
+const FENCED: &str = "the source still refuses writes: the fence stays up until the run is completed or rolled back";
 
 fn print_end(global: &Global, what: &str, failure: &Failure) {
     if global.json {

@@ -9,6 +9,9 @@ use crate::exit;
 use crate::output::{data, program};
 use crate::style::seconds;
 
+/// The action whose step blocks writes on the source.
+const FENCE: &str = "pg.fence";
+
 /// Prints every run, or one step by step.
 pub fn run(global: &Global, args: &StatusArgs) -> Result<u8, Failure> {
     let store = Store::at(&global.state_dir);
@@ -45,7 +48,6 @@ fn show(global: &Global, run: &RunRecord) {
         return;
     }
     let plan = &run.plan;
-    let program = program();
     data(format_args!(
         "run {}  {}  ({} {} -> {} on {})",
         run.id,
@@ -64,15 +66,37 @@ fn show(global: &Global, run: &RunRecord) {
         };
         data(format_args!("  {:<22} {:<10} {detail}", step.id, status.word()));
     }
+    let status = run.status();
     if let Some(downtime) = downtime_seconds(run) {
-        data(format_args!("writes on the source stood still for {}", seconds(downtime)));
-    }
-    match run.status() {
-        RunStatus::Completed => data(format_args!("in force; `{program} rollback {}` undoes it", run.id)),
-        RunStatus::Unwound => data(format_args!("both ends are as they were before it")),
-        _ => {
-            data(format_args!("`{program} resume {0}` goes on, `{program} rollback {0}` puts everything back", run.id))
+        if fence_is_up(run) && status != RunStatus::Completed {
+            data(format_args!("writes on the source have stood still for {} so far", seconds(downtime)));
+        } else {
+            data(format_args!("writes on the source stood still for {}", seconds(downtime)));
         }
+    }
+    data(what_next(&run.id, &status));
+}
+
+/// Whether the run raised a fence and has not taken it down.
+pub fn fence_is_up(run: &RunRecord) -> bool {
+    run.plan.steps.iter().zip(&run.state.steps).any(|(step, status)| step.action == FENCE && status.to_undo().is_some())
+}
+
+/// What `resume` and `rollback` are for, with a run where it is; one line.
+fn what_next(run: &str, status: &RunStatus) -> String {
+    let program = program();
+    match status {
+        RunStatus::Completed => format!("in force; `{program} rollback {run}` undoes it"),
+        RunStatus::Unwound => "both ends are as they were before it".to_owned(),
+        RunStatus::Running | RunStatus::Unwinding => "a process is at it right now".to_owned(),
+        RunStatus::Stuck { .. } => format!("mend what is named above, then `{program} rollback {run}`"),
+        RunStatus::Interrupted { unwinding: true } => {
+            format!("it was going back: `{program} rollback {run}` goes on with that")
+        }
+        RunStatus::Interrupted { unwinding: false } => {
+            format!("`{program} resume {run}` goes on, `{program} rollback {run}` puts everything back")
+        }
+        RunStatus::PastNoReturn { .. } => format!("`{program} resume {run}` goes forward again"),
     }
 }
 
@@ -105,7 +129,7 @@ fn summary(run: &RunRecord) -> Value {
 /// How long writes on the source stood still: from the fence's first intent until the run was complete (from then on
 /// the application can write to the target) or the fence was lifted. Until now, while neither has happened.
 fn downtime_seconds(run: &RunRecord) -> Option<f64> {
-    let fence = &run.plan.steps.iter().find(|step| step.action == "pg.fence")?.id;
+    let fence = &run.plan.steps.iter().find(|step| step.action == FENCE)?.id;
     let at = |fits: &dyn Fn(&Entry) -> bool| run.records.iter().find(|r: &&Record| fits(&r.event)).map(|r| r.at);
     let start = at(&|event| matches!(event, Entry::StepIntent { step, .. } if step == fence))?;
     let end = at(&|event| match event {
