@@ -141,7 +141,7 @@ pub async fn fence(source: &PgUrl, cx: &Context) -> Result<FenceReport, Error> {
         cx.note(format!("{sessions_ended} session(s) of the source were ended"));
     }
     refuse_unreachable_writers(&session, database, &fenced_at, cx).await?;
-    let tables = prove_no_writer(&session, database).await?;
+    let tables = prove_no_writer(&session, database, &fenced_at).await?;
     let (writes, schema_fingerprint) = counters(&session).await?;
     Ok(FenceReport {
         database: database.to_owned(),
@@ -295,7 +295,7 @@ async fn refuse_unreachable_writers(
 
 /// A SHARE lock is granted only when no transaction that wrote to the table is open. Tables we may not lock are looked up
 /// in the server's list of locks instead.
-async fn prove_no_writer(session: &Session, database: &str) -> Result<u64, Error> {
+async fn prove_no_writer(session: &Session, database: &str, fenced_at: &str) -> Result<u64, Error> {
     let rows = session
         .query(
             "select n.nspname::text, c.relname::text, has_table_privilege(c.oid, 'update, delete, truncate')
@@ -326,7 +326,7 @@ async fn prove_no_writer(session: &Session, database: &str) -> Result<u64, Error
             return Err(Error::on(session)(error));
         }
     }
-    let writers = session.query(include_str!("sql/writers.sql"), &[]).await.map_err(Error::on(session))?;
+    let writers = session.query(include_str!("sql/writers.sql"), &[&fenced_at]).await.map_err(Error::on(session))?;
     if writers.is_empty() {
         return Ok(rows.len() as u64);
     }

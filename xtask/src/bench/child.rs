@@ -1,10 +1,10 @@
 //! Runs a contender's programs to their end, and what that took.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use anyhow::{Context, bail};
 
 use super::contender::Step;
 
-/// Nothing here takes this long; a peer that hangs is ended.
-const LIMIT: Duration = Duration::from_secs(3600);
+/// A peer that takes this long has hung, or has lost; it is ended.
+const LIMIT: Duration = Duration::from_secs(1200);
 
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -55,6 +55,7 @@ pub fn run(step: Step, log: &Path) -> anyhow::Result<Usage> {
         pids.push(child.id() as libc::pid_t); // waited for below, with its resource usage
         names.push(name);
     }
+    let leash = Leash::hold(&pids).context("cannot watch over the programs")?;
     let (over, ended) = channel::<()>();
     let watch = thread::spawn({
         let sessions = pids.clone();
@@ -83,6 +84,7 @@ pub fn run(step: Step, log: &Path) -> anyhow::Result<Usage> {
             failed.push(name);
         }
     }
+    leash.let_go().context("cannot end the watch over the programs")?;
     drop(over);
     usage.peak_memory_bytes = watch.join().map_err(|_| anyhow::anyhow!("the memory watch ended abnormally"))?;
     if !failed.is_empty() {
@@ -92,6 +94,33 @@ pub fn run(step: Step, log: &Path) -> anyhow::Result<Usage> {
         bail!("{} failed: {}", failed.join(" and "), lines[lines.len().saturating_sub(5)..].join("; "));
     }
     Ok(usage)
+}
+
+/// Ends programs whose bench is gone, however that came: in sessions of their own, nothing else would.
+struct Leash(Child);
+
+impl Leash {
+    /// A shell waits for a line from us; the end of its input without one means that we are no more.
+    fn hold(groups: &[libc::pid_t]) -> io::Result<Self> {
+        let script = "read line && exit 0; for group; do kill -KILL -- \"-$group\"; done";
+        let groups = groups.iter().map(libc::pid_t::to_string);
+        let shell = Command::new("sh")
+            .args(["-c", script, "leash"])
+            .args(groups)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0) // not ours: an interrupt from the terminal must not reach it
+            .spawn()?;
+        Ok(Self(shell))
+    }
+
+    fn let_go(mut self) -> io::Result<()> {
+        if let Some(mut input) = self.0.stdin.take() {
+            input.write_all(b"done\n")?;
+        }
+        self.0.wait().map(drop)
+    }
 }
 
 /// Waits for a child: its raw status, and what it and those it waited for have used.
@@ -140,8 +169,6 @@ fn proportional_bytes(pid: libc::pid_t) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::*;
 
     fn shell(script: &str) -> Command {
@@ -159,5 +186,15 @@ mod tests {
         let said = run(vec![shell("echo no such thing >&2; exit 3")], &log).unwrap_err().to_string();
         assert!(said.starts_with("sh failed") && said.contains("no such thing"), "{said}");
         fs::remove_file(log).unwrap();
+    }
+
+    #[test]
+    fn a_lost_leash_ends_the_group() {
+        let mut command = shell("sleep 600 & wait");
+        let mut child = command.process_group(0).spawn().unwrap();
+        let mut leash = Leash::hold(&[child.id() as libc::pid_t]).unwrap();
+        drop(leash.0.stdin.take()); // as the kernel does when its holder dies
+        leash.0.wait().unwrap();
+        assert!(!child.wait().unwrap().success());
     }
 }
