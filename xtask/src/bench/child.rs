@@ -74,6 +74,7 @@ pub fn run(step: Step, log: &Path) -> anyhow::Result<Usage> {
             peak
         }
     });
+    let began = Instant::now();
     let mut usage = Usage::default();
     let mut failed = Vec::new();
     for (pid, name) in pids.into_iter().zip(names) {
@@ -88,10 +89,11 @@ pub fn run(step: Step, log: &Path) -> anyhow::Result<Usage> {
     drop(over);
     usage.peak_memory_bytes = watch.join().map_err(|_| anyhow::anyhow!("the memory watch ended abnormally"))?;
     if !failed.is_empty() {
+        let why = if began.elapsed() >= LIMIT { "took too long and was ended" } else { "failed" };
         let said = fs::read(log).unwrap_or_default(); // only to quote it
         let said = String::from_utf8_lossy(&said);
         let lines: Vec<&str> = said.lines().collect();
-        bail!("{} failed: {}", failed.join(" and "), lines[lines.len().saturating_sub(5)..].join("; "));
+        bail!("{} {why}: {}", failed.join(" and "), lines[lines.len().saturating_sub(5)..].join("; "));
     }
     Ok(usage)
 }

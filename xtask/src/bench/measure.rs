@@ -56,6 +56,7 @@ impl Bench {
                 }
             }
         }
+        empty(&self.dir.join("scratch"))?; // a dump may be large
         for server in [&self.source, &self.target] {
             drop_database(server)?;
         }

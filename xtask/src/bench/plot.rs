@@ -98,7 +98,7 @@ fn bar(scenario: &ScenarioReport, contender: &ContenderReport, y: f64, pixels: i
     let ours = contender.name == "ours";
     let mut words = format!("{} s", figure(median));
     if let Some(ratio) = scenario.ratios.iter().find(|ratio| ratio.peer == contender.name) {
-        words.push_str(&format!(", ours is {} of it", ratio.words()));
+        words.push_str(&format!(", ours / it = {}", ratio.words()));
     }
     let fill = if ours { OURS } else { PEER };
     let length = pixels(median).max(1.0);
