@@ -60,15 +60,20 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// The columns that COPY carries, quoted and comma-separated; empty for a table without any.
+    /// The columns whose values are copied.
+    pub fn copied(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|c| !c.generated)
+    }
+
+    /// Their names, quoted and comma-separated; empty for a table without any.
     pub fn copied_columns(&self) -> String {
-        let names: Vec<_> = self.columns.iter().filter(|c| !c.generated).map(|c| Ident(&c.name).to_string()).collect();
+        let names: Vec<_> = self.copied().map(|c| Ident(&c.name).to_string()).collect();
         names.join(", ")
     }
 
     /// True when every copied column survives the binary form.
     pub fn is_portable(&self) -> bool {
-        self.columns.iter().filter(|c| !c.generated).all(|c| c.portable)
+        self.copied().all(|c| c.portable)
     }
 }
 

@@ -19,14 +19,18 @@ use crate::dump;
 use crate::error::Error;
 use crate::finish;
 use crate::leftover;
-use crate::load::{self, Load, TableLoad, Tally};
-use crate::schema::{self, Schema};
+use crate::load::{self, Load, TableLoad, Tally, Worker};
+use crate::place;
+use crate::schema::{self, OfTable, Schema};
 use crate::state::{self, CopyState, PartRow, SourceId};
 use crate::stream::Meter;
 use crate::survey::Survey;
 use crate::undo::{self, Before};
 use crate::writes;
 use crate::{catalog, ddl};
+
+/// More workers than this only stand in each other's way, unless somebody asks for them.
+const MOST_JOBS: usize = 8;
 
 /// What to copy, and how.
 #[derive(Debug, Clone)]
@@ -86,78 +90,89 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
     if !poolers.is_empty() {
         return Err(Error::Blocked(poolers));
     }
-    let lock = leftover::lock(&options.target).await?;
-    let (source, target) = tokio::try_join!(
-        Session::connect(&options.source, Access::ReadOnly),
-        Session::connect(&options.target, Access::ReadWrite)
+    let (lock, source, target) = tokio::try_join!(
+        leftover::lock(&options.target),
+        async { Ok(Session::connect(&options.source, Access::ReadOnly).await?) },
+        async { Ok(Session::connect(&options.target, Access::ReadWrite).await?) },
     )?;
-    target.batch_execute(ddl::SESSION_SETTINGS).await.map_err(Error::on(&target))?;
-    leftover::end_orphans(&target).await?;
-
-    let facts = catalog::server_facts(&source).await?;
-    let (schemas, _) = catalog::schemas(&source, facts.provider).await?;
+    let (facts, (), ()) = tokio::try_join!(
+        catalog::server_facts(&source),
+        async { target.batch_execute(ddl::SESSION_SETTINGS).await.map_err(Error::on(&target)) },
+        leftover::end_orphans(&target),
+    )?;
+    let (schemas, managed_schemas) = catalog::schemas(&source, facts.provider).await?;
     let writes = writes::read(&source, &schemas).await?; // before the snapshot, see there
     let snapshot = export_snapshot(&source).await?;
-    let survey = Survey::take(&source, &target).await?;
-    let seen = serde_json::json!({ "writes": writes, "schema": survey.fingerprint });
-    let state = prepare(&source, &target, &survey, &seen, cx).await?;
+    // pg_dump takes longest of all that comes before the first row, most of it waiting for round trips: everything
+    // else happens meanwhile. It is ended with this call, whatever its outcome.
+    let schema_dump = async {
+        let dump = dump::find(options.pg_bin.as_deref(), facts.version_num / 10_000).await?;
+        dump::schema(&dump, &options.source, &snapshot, &managed_schemas).await
+    };
+    let preparation = async {
+        let (survey, places, positions, owns_public, wanted) = tokio::try_join!(
+            Survey::take(&source, &target),
+            place::read(&source, &schemas),
+            finish::sequences(&source, &schemas),
+            owns_public(&target),
+            jobs(&source, &target, options)
+        )?;
+        let seen = serde_json::json!({ "writes": writes, "schema": survey.fingerprint });
+        let state = prepare(&source, &target, &survey, &seen, cx).await?;
+        let jobs = wanted.min(survey.tables.len().max(1) * MOST_JOBS);
+        let workers = (0..jobs).map(|_| Worker::connect(&options.source, &options.target, &snapshot));
+        let workers = if state.finished { Vec::new() } else { futures_util::future::try_join_all(workers).await? };
+        Ok::<_, Error>((survey, places, positions, owns_public, state, workers))
+    };
+    let (sql, (survey, places, positions, owns_public, state, workers)) = tokio::try_join!(schema_dump, preparation)?;
+    let jobs = workers.len();
     if state.finished {
-        return report(&target, &Tally::default(), Outcome { began, resumed: true, jobs: 0, notes: Vec::new() }).await;
+        return report(&target, &Tally::default(), Outcome { began, resumed: true, jobs, notes: Vec::new() }).await;
     }
     let resumed = state.schema_done;
-
-    let dump = dump::find(options.pg_bin.as_deref(), survey.source.version_num / 10_000).await?;
-    let sql = dump::schema(&dump, &options.source, &snapshot, &survey.managed_schemas).await?;
-    let schema = schema::plan(&source, &survey, &sql, owns_public(&target).await?).await?;
+    let schema = schema::plan(&survey, &places, &sql, owns_public)?;
     drop(sql);
     for note in &schema.notes {
         cx.note(note.clone());
     }
-    let jobs = jobs(&source, &target, options, &survey).await?;
     let mut entries_now = 0;
     if !state.schema_done {
         cx.note(format!("schema: {}", schema::summary(&schema)));
         entries_now += create_schema(&target, &survey, &schema, &cut(&survey, options, jobs)).await?;
     }
-    let done_entries = state::done_entries(&target).await?;
-    let parts = state::parts(&target).await?;
+    let (done_entries, parts) = tokio::try_join!(state::done_entries(&target), state::parts(&target))?;
     let (rows_before, bytes_before) = parts.iter().fold((0, 0), |(r, b), p| (r + p.rows, b + p.bytes));
     let mut todo: BTreeMap<String, Vec<PartRow>> = BTreeMap::new();
     for part in parts.into_iter().filter(|p| !p.done) {
         todo.entry(part.relation.clone()).or_default().push(part);
     }
-    let Schema { before_data, mut of_table, after_data, notes } = schema;
+    let Schema { before_data, mut of_table, foreign_keys, after_data, notes } = schema;
     let tables = survey
         .tables
         .iter()
         .map(|table| {
-            let (indexes, keys) =
-                of_table.remove(&table.oid).into_iter().flatten().partition(|entry| entry.kind == "INDEX");
+            let of_table = of_table.remove(&table.oid).unwrap_or_else(OfTable::default);
             TableLoad {
                 from_query: is_shim(&survey, &table.relation),
                 parts: todo.remove(&table.relation.to_string()).into_iter().flatten().collect(),
-                keys,
-                indexes,
-                analyze: table.bytes >= finish::ANALYZE_ALONE_BYTES,
+                keys: of_table.keys,
+                indexes: of_table.indexes,
                 table: table.clone(),
             }
         })
         .collect();
     let meter = Meter::new(cx, survey.rows_estimate(), survey.bytes());
     meter.add(catalog::unsigned(rows_before), catalog::unsigned(bytes_before));
-    let load = Load {
-        source: options.source.clone(),
-        target: options.target.clone(),
-        snapshot,
-        tables,
-        done_entries: done_entries.clone(),
-        meter,
-        done: Tally::default(),
-    };
-    let tally = load::run(load, jobs).await?;
+    let load = Load { tables, foreign_keys, done_entries: done_entries.clone(), meter, done: Tally::default() };
+    let tally = load::run(load, workers).await?;
     tally.entries.fetch_add(entries_now, Ordering::Relaxed);
-    cx.note(format!("rows are in, {} keys, triggers and policies follow", after_data.len()));
-    let remaining = finish::Remaining { before_data: &before_data, after_data: &after_data, done: &done_entries };
+    cx.note(format!("rows are in, {} triggers, policies and privileges follow", after_data.len()));
+    let remaining = finish::Remaining {
+        before_data: &before_data,
+        after_data: &after_data,
+        done: &done_entries,
+        positions: &positions,
+    };
     let sent = finish::finish(&source, &target, &survey, &remaining).await?;
     tally.entries.fetch_add(sent, Ordering::Relaxed);
     let report = report(&target, &tally, Outcome { began, resumed, jobs, notes }).await?;
@@ -294,11 +309,13 @@ async fn create_schema(target: &Session, survey: &Survey, schema: &Schema, parts
             .iter()
             .map(|p| {
                 let end = p.end_block.map_or_else(|| "null".to_owned(), |e| e.to_string());
-                format!("({}, {}, {}, {}, {end})", literal(&p.relation), p.part, p.parts, p.first_block)
+                let done = if p.done { "0, 0, clock_timestamp()" } else { "null, null, null" };
+                format!("({}, {}, {}, {}, {end}, {done})", literal(&p.relation), p.part, p.parts, p.first_block)
             })
             .collect();
         sql.push_str(&format!(
-            "insert into tierlift.copy_part (relation, part, parts, first_block, end_block) values {};\n",
+            "insert into tierlift.copy_part (relation, part, parts, first_block, end_block, rows, bytes, done_at)
+             values {};\n",
             values.join(", ")
         ));
     }
@@ -323,7 +340,8 @@ fn cut(survey: &Survey, options: &CopyOptions, jobs: usize) -> Vec<PartRow> {
                 parts: i32::try_from(parts).unwrap_or(i32::MAX),
                 first_block: block(part),
                 end_block: (part + 1 < parts).then(|| block(part + 1)),
-                done: false,
+                // A table without a single block has no row that the snapshot could see.
+                done: table.pages == 0,
                 rows: 0,
                 bytes: 0,
             });
@@ -334,12 +352,11 @@ fn cut(survey: &Survey, options: &CopyOptions, jobs: usize) -> Vec<PartRow> {
 
 /// As many as asked for, or as this machine has cores (at least two, so that reading and writing overlap), within what
 /// both ends have connections left for.
-async fn jobs(source: &Session, target: &Session, options: &CopyOptions, survey: &Survey) -> Result<usize, Error> {
-    const MOST: usize = 8;
+async fn jobs(source: &Session, target: &Session, options: &CopyOptions) -> Result<usize, Error> {
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let wanted = options.jobs.unwrap_or(cores.clamp(2, MOST)).max(1);
-    let free = free_connections(source).await?.min(free_connections(target).await?);
-    Ok(wanted.min(free).min(survey.tables.len().max(1) * MOST).max(1))
+    let wanted = options.jobs.unwrap_or(cores.clamp(2, MOST_JOBS)).max(1);
+    let (at_source, at_target) = tokio::try_join!(free_connections(source), free_connections(target))?;
+    Ok(wanted.min(at_source).min(at_target).max(1))
 }
 
 async fn free_connections(session: &Session) -> Result<usize, Error> {

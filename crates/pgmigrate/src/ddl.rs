@@ -14,13 +14,28 @@ const BATCH: usize = 200;
 /// Settings under which a dump's statements mean what they meant: bodies may name what comes later.
 pub(crate) const SESSION_SETTINGS: &str = "set check_function_bodies = off; set lock_timeout = '60s';";
 
+/// Those of `entries` that are not in `done` yet with their record, for a transaction that holds more than them; and
+/// how many they are.
+pub(crate) fn statements(entries: &[&Entry], done: &BTreeSet<String>) -> (String, u64) {
+    let todo = todo(entries, done);
+    if todo.is_empty() { (String::new(), 0) } else { (with_record(&todo), todo.len() as u64) }
+}
+
+fn todo<'a>(entries: &[&'a Entry], done: &BTreeSet<String>) -> Vec<(&'a Entry, String)> {
+    entries.iter().map(|e| (*e, e.key())).filter(|(_, key)| !done.contains(key)).collect()
+}
+
+fn with_record(entries: &[(&Entry, String)]) -> String {
+    let mut sql: String = entries.iter().flat_map(|(entry, _)| [entry.sql.as_str(), "\n"]).collect();
+    sql.push_str(&state::record_entries_sql(entries.iter().map(|(_, key)| key.as_str())));
+    sql
+}
+
 /// Sends those of `entries` that are not in `done` yet. Returns how many were sent.
 pub(crate) async fn send(target: &Session, entries: &[&Entry], done: &BTreeSet<String>) -> Result<u64, Error> {
-    let todo: Vec<(&Entry, String)> =
-        entries.iter().map(|e| (*e, e.key())).filter(|(_, key)| !done.contains(key)).collect();
+    let todo = todo(entries, done);
     for batch in todo.chunks(BATCH) {
-        let mut sql: String = batch.iter().flat_map(|(entry, _)| [entry.sql.as_str(), "\n"]).collect();
-        sql.push_str(&state::record_entries_sql(batch.iter().map(|(_, key)| key.as_str())));
+        let sql = with_record(batch);
         if let Err(error) = state::in_one_transaction(target, &sql).await {
             let refused: Vec<&Entry> = batch.iter().map(|(entry, _)| *entry).collect();
             return Err(name_refused(target, &refused, error).await);

@@ -9,9 +9,6 @@ use crate::error::Error;
 use crate::survey::Survey;
 use crate::toc::Entry;
 
-/// Tables from this size on are analysed beside other work; smaller ones all together at the end.
-pub(crate) const ANALYZE_ALONE_BYTES: u64 = 8 * 1024 * 1024;
-
 /// Sequences asked for in one query.
 const BATCH: usize = 200;
 
@@ -20,6 +17,8 @@ pub(crate) struct Remaining<'a> {
     pub before_data: &'a [Entry],
     pub after_data: &'a [Entry],
     pub done: &'a BTreeSet<String>,
+    /// The source's sequences, read after the snapshot: no row that came has a higher number.
+    pub positions: &'a [Position],
 }
 
 /// Does it, and marks the copy finished. Returns how many entries were sent.
@@ -29,13 +28,15 @@ pub(crate) async fn finish(
     survey: &Survey,
     remaining: &Remaining<'_>,
 ) -> Result<u64, Error> {
-    for statements in set_sequences(source, &survey.schemas).await? {
-        target.batch_execute(&statements).await.map_err(Error::on(target))?;
-    }
+    let ((), filled, partitioned) = tokio::try_join!(
+        set_sequences(target, remaining.positions),
+        filled_views(source, &survey.schemas),
+        partitioned(target, &survey.schemas)
+    )?;
     let entries: Vec<&Entry> = remaining.after_data.iter().collect();
     let mut sent = ddl::send(target, &entries, remaining.done).await?;
-    sent += refresh_views(source, target, remaining).await?;
-    analyze(target, survey).await?;
+    sent += refresh_views(target, remaining, &filled).await?;
+    analyze(target, &partitioned).await?;
     target
         .execute("update tierlift.copy set finished_at = clock_timestamp() where finished_at is null", &[])
         .await
@@ -85,41 +86,41 @@ pub(crate) async fn sequences(session: &Session, schemas: &[String]) -> Result<V
     Ok(positions)
 }
 
-async fn set_sequences(source: &Session, schemas: &[String]) -> Result<Vec<String>, Error> {
-    let positions = sequences(source, schemas).await?;
-    Ok(positions
-        .chunks(BATCH)
-        .map(|batch| {
-            let calls: Vec<String> = batch
-                .iter()
-                .map(|p| {
-                    format!(
-                        "select setval({}::regclass, {}, {});",
-                        literal(&p.relation.to_string()),
-                        p.last_value,
-                        p.is_called
-                    )
-                })
-                .collect();
-            calls.join("\n")
-        })
-        .collect())
+async fn set_sequences(target: &Session, positions: &[Position]) -> Result<(), Error> {
+    for batch in positions.chunks(BATCH) {
+        let calls: Vec<String> = batch
+            .iter()
+            .map(|p| {
+                format!(
+                    "pg_catalog.setval({}::regclass, {}, {})",
+                    literal(&p.relation.to_string()),
+                    p.last_value,
+                    p.is_called
+                )
+            })
+            .collect();
+        target.batch_execute(&format!("select {}", calls.join(", "))).await.map_err(Error::on(target))?;
+    }
+    Ok(())
+}
+
+/// Materialised views that hold rows on the source.
+async fn filled_views(source: &Session, schemas: &[String]) -> Result<BTreeSet<u32>, Error> {
+    let rows = source
+        .query(
+            "select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+              where c.relkind = 'm' and c.relispopulated and n.nspname = any ($1)",
+            &[&schemas],
+        )
+        .await
+        .map_err(Error::on(source))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// Fills the materialised views that are filled on the source, in the dump's order, which follows their dependencies.
-async fn refresh_views(source: &Session, target: &Session, remaining: &Remaining<'_>) -> Result<u64, Error> {
-    let views: Vec<&Entry> =
-        remaining.before_data.iter().chain(remaining.after_data).filter(|e| e.kind == "MATERIALIZED VIEW").collect();
-    let oids: Vec<u32> = views.iter().map(|e| e.oid).collect();
-    let filled: BTreeSet<u32> = source
-        .query("select oid from pg_class where oid = any ($1) and relispopulated", &[&oids])
-        .await
-        .map_err(Error::on(source))?
-        .iter()
-        .map(|row| row.get(0))
-        .collect();
+async fn refresh_views(target: &Session, remaining: &Remaining<'_>, filled: &BTreeSet<u32>) -> Result<u64, Error> {
+    let views = remaining.before_data.iter().chain(remaining.after_data).filter(|e| e.kind == "MATERIALIZED VIEW");
     let refreshes: Vec<Entry> = views
-        .into_iter()
         .filter(|view| filled.contains(&view.oid))
         .map(|view| {
             let relation = Relation::new(&view.schema, &view.name);
@@ -135,21 +136,25 @@ async fn refresh_views(source: &Session, target: &Session, remaining: &Remaining
     Ok(sent)
 }
 
-async fn analyze(target: &Session, survey: &Survey) -> Result<(), Error> {
-    let partitioned = target
+/// Partitioned tables that are no partition themselves.
+async fn partitioned(target: &Session, schemas: &[String]) -> Result<Vec<Relation>, Error> {
+    let rows = target
         .query(
-            "select n.nspname::text, c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            "select n.nspname::text, c.relname::text
+               from pg_class c join pg_namespace n on n.oid = c.relnamespace
               where c.relkind = 'p' and n.nspname = any ($1) and not c.relispartition",
-            &[&survey.schemas],
+            &[&schemas],
         )
         .await
         .map_err(Error::on(target))?;
-    let small =
-        survey.tables.iter().filter(|t| t.bytes < ANALYZE_ALONE_BYTES && t.pages > 0).map(|t| t.relation.clone());
-    let parents = partitioned.iter().map(|row| Relation::new(row.get::<_, String>(0), row.get::<_, String>(1)));
-    let names: Vec<String> = small.chain(parents).map(|relation| relation.to_string()).collect();
-    if names.is_empty() {
+    Ok(rows.iter().map(|row| Relation::new(row.get::<_, String>(0), row.get::<_, String>(1))).collect())
+}
+
+/// Statistics of partitioned tables; each table with rows has its own already.
+async fn analyze(target: &Session, partitioned: &[Relation]) -> Result<(), Error> {
+    if partitioned.is_empty() {
         return Ok(()); // without names it would analyse the whole database
     }
+    let names: Vec<String> = partitioned.iter().map(ToString::to_string).collect();
     target.batch_execute(&format!("analyze {}", names.join(", "))).await.map_err(Error::on(target))
 }

@@ -1,6 +1,7 @@
-//! The parallel middle of a copy: rows of every table, and each table's keys and indexes as soon as its rows are in.
+//! The parallel middle of a copy: rows of every table, each table's indexes as soon as its rows are in, its keys, and
+//! the foreign keys between tables that are complete.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -11,7 +12,9 @@ use crate::catalog::Table;
 use crate::ddl;
 use crate::error::Error;
 use crate::queue::Queue;
-use crate::state::PartRow;
+use crate::schema::ForeignKey;
+use crate::small;
+use crate::state::{self, PartRow};
 use crate::stream::{self, Meter};
 use crate::toc::Entry;
 
@@ -22,19 +25,27 @@ pub(crate) struct TableLoad {
     pub from_query: bool,
     /// Parts still to be copied.
     pub parts: Vec<PartRow>,
-    /// Keys and exclusion constraints, which lock the table against one another, then indexes, which do not.
-    pub keys: Vec<Entry>,
+    /// Indexes, which are built side by side, those of keys included where the key can take one over.
     pub indexes: Vec<Entry>,
-    /// Large enough to be analysed on its own, beside other work.
-    pub analyze: bool,
+    /// Keys and exclusion constraints, which lock the table against everything else.
+    pub keys: Vec<Entry>,
+}
+
+impl TableLoad {
+    /// True when it goes with others: nothing of it is worth a round trip of its own.
+    fn is_small(&self) -> bool {
+        small::is_small(&self.table) && !self.from_query && self.parts.iter().all(|part| part.parts == 1)
+    }
+
+    fn has_rows(&self) -> bool {
+        self.table.pages > 0
+    }
 }
 
 /// What all workers share.
 pub(crate) struct Load {
-    pub source: PgUrl,
-    pub target: PgUrl,
-    pub snapshot: String,
     pub tables: Vec<TableLoad>,
+    pub foreign_keys: Vec<ForeignKey>,
     pub done_entries: BTreeSet<String>,
     pub meter: Meter,
     /// What this call did, earlier attempts aside.
@@ -50,11 +61,37 @@ pub(crate) struct Tally {
     pub entries: AtomicU64,
 }
 
+/// One worker's connections.
+pub(crate) struct Worker {
+    source: Session,
+    target: Session,
+}
+
+impl Worker {
+    /// A source session that sees exactly what the exported snapshot sees, and a target session.
+    pub async fn connect(source: &PgUrl, target: &PgUrl, snapshot: &str) -> Result<Self, Error> {
+        let (source, target) = tokio::try_join!(reader(source, snapshot), writer(target))?;
+        Ok(Self { source, target })
+    }
+}
+
 enum Job {
-    Part { table: usize, part: PartRow },
-    Keys { table: usize },
-    Index { table: usize, index: usize },
-    Analyze { table: usize },
+    /// Rows, indexes and keys of several small tables.
+    Small(Vec<usize>),
+    Part {
+        table: usize,
+        part: PartRow,
+    },
+    Index {
+        table: usize,
+        index: usize,
+    },
+    Keys {
+        table: usize,
+    },
+    /// Adds a foreign key without looking at rows, then looks.
+    Foreign(usize),
+    Analyze(Vec<usize>),
 }
 
 struct Shared {
@@ -62,17 +99,29 @@ struct Shared {
     queue: Queue<Job>,
     parts_left: Vec<AtomicUsize>,
     indexes_left: Vec<AtomicUsize>,
+    /// Tables that each foreign key still waits for.
+    tables_left: Vec<AtomicUsize>,
+    /// Foreign keys that wait for each table.
+    waiting: Vec<Vec<usize>>,
 }
 
-/// Does all of it with `jobs` workers; the first failure stops them all.
-pub(crate) async fn run(load: Load, jobs: usize) -> Result<Tally, Error> {
+/// Does all of it; the first failure stops all workers.
+pub(crate) async fn run(load: Load, workers: Vec<Worker>) -> Result<Tally, Error> {
+    let (waiting, tables_left) = dependencies(&load);
     let shared = Arc::new(Shared {
         queue: Queue::new(),
         parts_left: load.tables.iter().map(|t| AtomicUsize::new(t.parts.len())).collect(),
         indexes_left: load.tables.iter().map(|t| AtomicUsize::new(t.indexes.len())).collect(),
+        tables_left,
+        waiting,
         load,
     });
-    for (at, table) in shared.load.tables.iter().enumerate() {
+    let tables = &shared.load.tables;
+    let small = tables.iter().enumerate().filter(|(_, t)| t.is_small());
+    for batch in small::batches(small.map(|(at, t)| (at, t.table.bytes))) {
+        shared.queue.push(batch.iter().map(|at| tables[*at].table.bytes).sum(), Job::Small(batch));
+    }
+    for (at, table) in tables.iter().enumerate().filter(|(_, t)| !t.is_small()) {
         for part in &table.parts {
             let weight = table.table.bytes / u64::try_from(part.parts).unwrap_or(1).max(1);
             shared.queue.push(weight, Job::Part { table: at, part: part.clone() });
@@ -81,11 +130,18 @@ pub(crate) async fn run(load: Load, jobs: usize) -> Result<Tally, Error> {
             shared.after_rows(at);
         }
     }
-    let mut workers = JoinSet::new();
-    for _ in 0..jobs {
-        workers.spawn(worker(Arc::clone(&shared)));
+    let mut running = JoinSet::new();
+    for worker in workers {
+        let shared = Arc::clone(&shared);
+        running.spawn(async move {
+            while let Some(job) = shared.queue.take().await {
+                shared.perform(&worker, job).await?;
+                shared.queue.finish();
+            }
+            Ok::<_, Error>(())
+        });
     }
-    while let Some(ended) = workers.join_next().await {
+    while let Some(ended) = running.join_next().await {
         // Leaving drops the set, which ends the other workers and with them their transactions.
         ended.map_err(|e| Error::Internal(format!("a copy worker ended abnormally: {e}")))??;
     }
@@ -93,18 +149,22 @@ pub(crate) async fn run(load: Load, jobs: usize) -> Result<Tally, Error> {
     Ok(shared.load.done)
 }
 
-async fn worker(shared: Arc<Shared>) -> Result<(), Error> {
-    let load = &shared.load;
-    let (source, target) = tokio::try_join!(reader(&load.source, &load.snapshot), writer(&load.target))?;
-    while let Some(job) = shared.queue.take().await {
-        shared.perform(&source, &target, job).await?;
-        shared.queue.finish();
+/// The foreign keys that wait for each table, and how many tables each foreign key waits for.
+fn dependencies(load: &Load) -> (Vec<Vec<usize>>, Vec<AtomicUsize>) {
+    let by_oid: BTreeMap<u32, usize> = load.tables.iter().enumerate().map(|(at, t)| (t.table.oid, at)).collect();
+    let mut waiting = vec![Vec::new(); load.tables.len()];
+    let mut tables_left = Vec::with_capacity(load.foreign_keys.len());
+    for (at, key) in load.foreign_keys.iter().enumerate() {
+        let ends = BTreeSet::from([by_oid[&key.from], by_oid[&key.to]]); // schema.rs takes only keys between copied tables
+        for table in &ends {
+            waiting[*table].push(at);
+        }
+        tables_left.push(AtomicUsize::new(ends.len()));
     }
-    Ok(())
+    (waiting, tables_left)
 }
 
-/// A session that sees exactly what the exported snapshot sees.
-pub(crate) async fn reader(source: &PgUrl, snapshot: &str) -> Result<Session, Error> {
+async fn reader(source: &PgUrl, snapshot: &str) -> Result<Session, Error> {
     let session = Session::connect(source, Access::ReadOnly).await?;
     session
         .batch_execute(&format!(
@@ -120,30 +180,43 @@ async fn writer(target: &PgUrl) -> Result<Session, Error> {
     let session = Session::connect(target, Access::ReadWrite).await?;
     // Losing the last moments of a crashed copy costs nothing (their parts are copied again), waiting for each of
     // thousands of commits to reach the disk does. Nothing is lost once the final, synchronous commit has returned.
-    let settings = format!("{} set lock_timeout = 0; set synchronous_commit = off", ddl::SESSION_SETTINGS);
+    let settings =
+        format!("{} set lock_timeout = 0; set synchronous_commit = off; {SORT_MEMORY}", ddl::SESSION_SETTINGS);
     session.batch_execute(&settings).await.map_err(Error::on(&session))?;
     Ok(session)
 }
 
+/// Sorting an index in memory saves writing its runs to disk. How much memory the server has it does not say; servers
+/// are set up with `shared_buffers` of a quarter of it or less, so twice that is at most half. A server that was given
+/// more for maintenance keeps it.
+const SORT_MEMORY: &str = "
+    select pg_catalog.set_config('maintenance_work_mem', least(1048576, greatest(m.setting::int8, b.setting::int8 * 16))::text, false)
+      from pg_catalog.pg_settings m, pg_catalog.pg_settings b
+     where m.name = 'maintenance_work_mem' and b.name = 'shared_buffers';";
+
 impl Shared {
-    async fn perform(&self, source: &Session, target: &Session, job: Job) -> Result<(), Error> {
+    async fn perform(&self, worker: &Worker, job: Job) -> Result<(), Error> {
+        let target = &worker.target;
         match job {
+            Job::Small(batch) => {
+                if !self.small(worker, &batch).await? {
+                    for at in &batch {
+                        self.one_by_one(worker, *at).await?;
+                    }
+                }
+                for at in &batch {
+                    self.settled(*at);
+                }
+                let filled: Vec<usize> = batch.into_iter().filter(|at| self.load.tables[*at].has_rows()).collect();
+                if !filled.is_empty() {
+                    self.queue.push(0, Job::Analyze(filled));
+                }
+            }
             Job::Part { table: at, part } => {
-                let table = &self.load.tables[at];
-                let (rows, bytes) =
-                    stream::copy_part(source, target, &table.table, table.from_query, &part, &self.load.meter).await?;
-                let done = &self.load.done;
-                done.rows.fetch_add(rows, Ordering::Relaxed);
-                done.bytes.fetch_add(bytes, Ordering::Relaxed);
-                done.parts.fetch_add(1, Ordering::Relaxed);
+                self.part(worker, at, &part).await?;
                 if self.parts_left[at].fetch_sub(1, Ordering::AcqRel) == 1 {
                     self.after_rows(at);
                 }
-            }
-            Job::Keys { table: at } => {
-                let keys: Vec<&Entry> = self.load.tables[at].keys.iter().collect();
-                self.send(target, &keys).await?;
-                self.after_keys(at);
             }
             Job::Index { table: at, index } => {
                 self.send(target, &[&self.load.tables[at].indexes[index]]).await?;
@@ -151,14 +224,77 @@ impl Shared {
                     self.after_indexes(at);
                 }
             }
-            Job::Analyze { table: at } => {
-                let table = &self.load.tables[at].table;
-                let label = table.relation.label();
-                let analyzed = target.batch_execute(&format!("analyze {}", table.relation)).await;
+            Job::Keys { table: at } => {
+                let keys: Vec<&Entry> = self.load.tables[at].keys.iter().collect();
+                self.send(target, &keys).await?;
+                self.after_keys(at);
+            }
+            Job::Foreign(at) => {
+                let key = &self.load.foreign_keys[at];
+                // Two transactions: the first locks both tables against writers, the second neither.
+                self.send(target, &[&key.add]).await?;
+                self.send(target, &[&key.validate]).await?;
+            }
+            Job::Analyze(tables) => {
+                let names: Vec<String> =
+                    tables.iter().map(|at| self.load.tables[*at].table.relation.to_string()).collect();
+                let label = self.load.tables[tables[0]].table.relation.label(); // a job has at least one table
+                let analyzed = target.batch_execute(&format!("analyze {}", names.join(", "))).await;
                 analyzed.map_err(Error::table(&label, "target"))?;
             }
         }
         Ok(())
+    }
+
+    /// A batch of small tables in one transaction; false when it has to be done one by one.
+    async fn small(&self, worker: &Worker, batch: &[usize]) -> Result<bool, Error> {
+        let all: Vec<&TableLoad> = batch.iter().map(|at| &self.load.tables[*at]).collect();
+        let unread: Vec<&TableLoad> = all.iter().copied().filter(|t| !t.parts.is_empty()).collect();
+        let unread_tables: Vec<&Table> = unread.iter().map(|t| &t.table).collect();
+        let Ok(Some(rows)) = small::read(&worker.source, &unread_tables, &self.load.meter).await else {
+            return Ok(false);
+        };
+        let pairs: Vec<_> = unread_tables.iter().copied().zip(rows.values()).collect();
+        let entries: Vec<&Entry> = all.iter().flat_map(|t| t.indexes.iter().chain(&t.keys)).collect();
+        let (sql, sent) = ddl::statements(&entries, &self.load.done_entries);
+        let sql = small::insert_sql(&pairs) + &sql;
+        if sql.is_empty() {
+            return Ok(true);
+        }
+        if state::in_one_transaction(&worker.target, &sql).await.is_err() {
+            return Ok(false); // the usual way meets the same refusal, and names it
+        }
+        self.count(rows.values().map(|r| r.rows).sum(), rows.values().map(|r| r.bytes).sum(), unread.len() as u64);
+        self.load.done.entries.fetch_add(sent, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    /// A small table after all, on its own.
+    async fn one_by_one(&self, worker: &Worker, at: usize) -> Result<(), Error> {
+        let table = &self.load.tables[at];
+        for part in &table.parts {
+            self.part(worker, at, part).await?;
+        }
+        for entry in table.indexes.iter().chain(&table.keys) {
+            self.send(&worker.target, &[entry]).await?;
+        }
+        Ok(())
+    }
+
+    async fn part(&self, worker: &Worker, at: usize, part: &PartRow) -> Result<(), Error> {
+        let load = &self.load.tables[at];
+        let (rows, bytes) =
+            stream::copy_part(&worker.source, &worker.target, &load.table, load.from_query, part, &self.load.meter)
+                .await?;
+        self.count(rows, bytes, 1);
+        Ok(())
+    }
+
+    fn count(&self, rows: u64, bytes: u64, parts: u64) {
+        let done = &self.load.done;
+        done.rows.fetch_add(rows, Ordering::Relaxed);
+        done.bytes.fetch_add(bytes, Ordering::Relaxed);
+        done.parts.fetch_add(parts, Ordering::Relaxed);
     }
 
     async fn send(&self, target: &Session, entries: &[&Entry]) -> Result<(), Error> {
@@ -169,15 +305,6 @@ impl Shared {
 
     fn after_rows(&self, at: usize) {
         let table = &self.load.tables[at];
-        if table.keys.is_empty() {
-            self.after_keys(at);
-        } else {
-            self.queue.push(table.table.bytes, Job::Keys { table: at });
-        }
-    }
-
-    fn after_keys(&self, at: usize) {
-        let table = &self.load.tables[at];
         for index in 0..table.indexes.len() {
             self.queue.push(table.table.bytes, Job::Index { table: at, index });
         }
@@ -187,8 +314,30 @@ impl Shared {
     }
 
     fn after_indexes(&self, at: usize) {
-        if self.load.tables[at].analyze {
-            self.queue.push(0, Job::Analyze { table: at });
+        let table = &self.load.tables[at];
+        if table.keys.is_empty() {
+            self.after_keys(at);
+        } else {
+            // Ahead of everything: most are promotions, which take no time, and foreign keys wait for them.
+            self.queue.push(u64::MAX, Job::Keys { table: at });
+        }
+    }
+
+    fn after_keys(&self, at: usize) {
+        if self.load.tables[at].has_rows() {
+            self.queue.push(0, Job::Analyze(vec![at]));
+        }
+        self.settled(at);
+    }
+
+    /// Nothing more locks the table: foreign keys that wait for no other may start.
+    fn settled(&self, at: usize) {
+        for key in &self.waiting[at] {
+            if self.tables_left[*key].fetch_sub(1, Ordering::AcqRel) == 1 {
+                let from = self.load.foreign_keys[*key].from;
+                let bytes = self.load.tables.iter().find(|t| t.table.oid == from).map_or(0, |t| t.table.bytes);
+                self.queue.push(bytes, Job::Foreign(*key));
+            }
         }
     }
 }

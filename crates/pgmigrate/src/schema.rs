@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pg_session::{Ident, Session};
+use pg_session::{Ident, Relation};
 
 use crate::error::Error;
 use crate::extension::list;
+use crate::place::{self, Place, Places};
 use crate::survey::Survey;
 use crate::toc::{self, Entry};
 
@@ -14,53 +15,86 @@ use crate::toc::{self, Entry};
 pub(crate) struct Schema {
     /// Before the data, in order.
     pub before_data: Vec<Entry>,
-    /// Indexes, keys and exclusion constraints of tables with rows, by the table's oid on the source.
-    pub of_table: BTreeMap<u32, Vec<Entry>>,
+    /// What follows the rows of a table, by its oid on the source.
+    pub of_table: BTreeMap<u32, OfTable>,
+    /// Foreign keys between tables with rows.
+    pub foreign_keys: Vec<ForeignKey>,
     /// Everything else after the data, in order.
     pub after_data: Vec<Entry>,
     /// What was left out or changed, a line each.
     pub notes: Vec<String>,
 }
 
+/// What follows the rows of one table.
+#[derive(Debug, Default)]
+pub(crate) struct OfTable {
+    /// Built side by side; those of keys are promoted afterwards.
+    pub indexes: Vec<Entry>,
+    /// Keys and exclusion constraints.
+    pub keys: Vec<Entry>,
+}
+
+/// A foreign key in two steps.
+#[derive(Debug)]
+pub(crate) struct ForeignKey {
+    /// The referencing table's oid on the source.
+    pub from: u32,
+    /// The referenced table's.
+    pub to: u32,
+    /// Adds it without looking at the rows.
+    pub add: Entry,
+    /// Looks at them.
+    pub validate: Entry,
+}
+
 /// Reads a dump and decides over each of its entries.
-pub(crate) async fn plan(source: &Session, survey: &Survey, dump: &str, owns_public: bool) -> Result<Schema, Error> {
+pub(crate) fn plan(survey: &Survey, places: &Places, dump: &str, owns_public: bool) -> Result<Schema, Error> {
     let entries = toc::entries(dump).map_err(|reason| Error::PgDump { stderr: reason })?;
-    let tables = index_tables(source, survey).await?;
+    let tables: BTreeMap<u32, &Relation> = survey.tables.iter().map(|t| (t.oid, &t.relation)).collect();
     let mut filter = Filter { survey, owns_public, skipped: BTreeSet::new(), notes: Vec::new() };
-    let mut schema =
-        Schema { before_data: Vec::new(), of_table: BTreeMap::new(), after_data: Vec::new(), notes: Vec::new() };
+    let mut schema = Schema {
+        before_data: Vec::new(),
+        of_table: BTreeMap::new(),
+        foreign_keys: Vec::new(),
+        after_data: Vec::new(),
+        notes: Vec::new(),
+    };
     let mut past_data = false;
     for entry in entries {
         past_data |= entry.is_post_data();
-        let (id, place) = (entry.id, tables.get(&(entry.class, entry.oid)).copied());
+        let (id, place) = (entry.id, places.get(&(entry.class, entry.oid)));
         let Some(entry) = filter.decide(entry) else {
             filter.skipped.insert(id);
             continue;
         };
         match place {
             _ if !past_data => schema.before_data.push(entry),
-            Some(table) => schema.of_table.entry(table).or_default().push(entry),
-            None => schema.after_data.push(entry),
+            Some(Place::Index { table }) if tables.contains_key(table) => {
+                schema.of_table.entry(*table).or_default().indexes.push(entry);
+            }
+            Some(Place::Key { table, promotion }) if tables.contains_key(table) => {
+                let of_table = schema.of_table.entry(*table).or_default();
+                match promotion.as_ref().and_then(|p| place::promote(&entry, p)) {
+                    Some((index, key)) => {
+                        of_table.indexes.push(index);
+                        of_table.keys.push(key);
+                    }
+                    None => of_table.keys.push(entry),
+                }
+            }
+            Some(Place::Foreign { from, to, name }) if tables.contains_key(to) => {
+                match tables.get(from).and_then(|table| place::defer_validation(&entry, table, name)) {
+                    Some((add, validate)) => {
+                        schema.foreign_keys.push(ForeignKey { from: *from, to: *to, add, validate });
+                    }
+                    None => schema.after_data.push(entry),
+                }
+            }
+            _ => schema.after_data.push(entry),
         }
     }
     schema.notes = filter.notes;
     Ok(schema)
-}
-
-/// (catalogue, object) of every index and key of the tables that are copied -> the table's oid.
-async fn index_tables(source: &Session, survey: &Survey) -> Result<BTreeMap<(u32, u32), u32>, Error> {
-    let oids: Vec<u32> = survey.tables.iter().map(|t| t.oid).collect();
-    let rows = source
-        .query(
-            "select 'pg_class'::regclass::oid, indexrelid, indrelid from pg_index where indrelid = any ($1)
-             union all
-             select 'pg_constraint'::regclass, oid, conrelid from pg_constraint
-              where conrelid = any ($1) and contype in ('p', 'u', 'x')",
-            &[&oids],
-        )
-        .await
-        .map_err(Error::on(source))?;
-    Ok(rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect())
 }
 
 struct Filter<'a> {
@@ -201,7 +235,9 @@ fn identifier_length(text: &str) -> usize {
 /// One line that says what a schema holds, for a preview or a note.
 pub(crate) fn summary(schema: &Schema) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    let all = schema.before_data.iter().chain(schema.of_table.values().flatten()).chain(&schema.after_data);
+    let of_tables = schema.of_table.values().flat_map(|of| of.indexes.iter().chain(&of.keys));
+    let foreign = schema.foreign_keys.iter().map(|key| &key.add);
+    let all = schema.before_data.iter().chain(of_tables).chain(foreign).chain(&schema.after_data);
     for entry in all {
         *counts.entry(entry.kind.as_str()).or_default() += 1;
     }

@@ -120,6 +120,11 @@ pub(crate) async fn copy_part(
     Ok((rows, bytes))
 }
 
+/// Where a table's own rows are read from, not those of its children.
+pub(crate) fn selection(table: &Table) -> String {
+    format!("from only {}", table.relation)
+}
+
 fn statements(table: &Table, from_query: bool, part: &PartRow) -> (String, String) {
     let columns = table.copied_columns();
     let relation = &table.relation;
@@ -133,7 +138,7 @@ fn statements(table: &Table, from_query: bool, part: &PartRow) -> (String, Strin
             range.push_str(&format!(" and ctid < '({end},0)'::pg_catalog.tid"));
         }
         let range = if whole { String::new() } else { range };
-        format!("(select {columns} from only {relation} {range})")
+        format!("(select {columns} {} {range})", selection(table))
     };
     let mut options = Vec::new();
     if table.is_portable() {
