@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::ServerFacts;
 use crate::checks;
 use crate::error::Error;
+use crate::findings::in_order;
 use crate::provider::transaction_pooler;
 use crate::survey::Survey;
 
@@ -112,8 +113,7 @@ pub(crate) fn pooler_findings(urls: &[(&str, &PgUrl)]) -> Vec<Finding> {
 fn assessment(survey: Survey, more: Vec<Finding>) -> Assessment {
     let mut findings = survey.findings.clone();
     findings.extend(more);
-    findings.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.object.cmp(&b.object)));
-    findings.dedup();
+    let findings = in_order(findings);
     let mut tables: Vec<_> = survey
         .tables
         .iter()

@@ -79,17 +79,20 @@ impl Table {
 
 /// Facts about the server behind a session.
 pub(crate) async fn server_facts(session: &Session) -> Result<ServerFacts, Error> {
-    let provider = Provider::detect(session).await?;
-    let row = session.query_one(include_str!("sql/server_facts.sql"), &[]).await.map_err(Error::on(session))?;
-    // Some providers revoke pg_control_system(); then identity rests on the address alone.
-    let may_identify: bool = session
-        .query_one("select has_function_privilege('pg_catalog.pg_control_system()', 'execute')", &[])
-        .await
-        .map_err(Error::on(session))?
-        .get(0);
-    let system_identifier = if may_identify {
+    let (provider, row, may_identify) = tokio::try_join!(
+        Provider::detect(session),
+        async { session.query_typed_one(include_str!("sql/server_facts.sql"), &[]).await.map_err(Error::on(session)) },
+        // Some providers revoke pg_control_system(); then identity rests on the address alone.
+        async {
+            session
+                .query_typed_one("select has_function_privilege('pg_catalog.pg_control_system()', 'execute')", &[])
+                .await
+                .map_err(Error::on(session))
+        },
+    )?;
+    let system_identifier = if may_identify.get(0) {
         let row = session
-            .query_one("select system_identifier::text from pg_control_system()", &[])
+            .query_typed_one("select system_identifier::text from pg_control_system()", &[])
             .await
             .map_err(Error::on(session))?;
         Some(row.get(0))
@@ -112,7 +115,7 @@ pub(crate) async fn server_facts(session: &Session) -> Result<ServerFacts, Error
 /// The application's schemas, and the provider's that stay behind. `tierlift` is ours and in neither.
 pub(crate) async fn schemas(session: &Session, provider: Provider) -> Result<(Vec<String>, Vec<String>), Error> {
     let rows = session
-        .query(
+        .query_typed(
             "select nspname::text from pg_namespace n
               where nspname !~ '^pg_' and nspname not in ('information_schema', 'tierlift')
                 and not exists (select from pg_depend d

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use pg_session::{Access, PgUrl, Relation, Session, literal};
-use runbook::{Context, Severity};
+use runbook::{Context, Finding, Severity};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -17,6 +17,7 @@ use crate::assess::pooler_findings;
 use crate::checks;
 use crate::dump;
 use crate::error::Error;
+use crate::findings::in_order;
 use crate::finish;
 use crate::leftover;
 use crate::load::{self, Load, TableLoad, Tally, Worker};
@@ -75,7 +76,9 @@ pub struct CopyReport {
     pub seconds: f64,
     /// Tables, or parts of tables, that were copied at once.
     pub jobs: u64,
-    /// What was left out or changed on the way, beside assess' findings.
+    /// What assess has to say of this pair of databases, most serious first.
+    pub findings: Vec<Finding>,
+    /// What was left out or changed on the way besides.
     pub notes: Vec<String>,
 }
 
@@ -95,39 +98,42 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
         async { Ok(Session::connect(&options.source, Access::ReadOnly).await?) },
         async { Ok(Session::connect(&options.target, Access::ReadWrite).await?) },
     )?;
-    let (facts, (), ()) = tokio::try_join!(
+    let (from, to, (), ()) = tokio::try_join!(
         catalog::server_facts(&source),
+        catalog::server_facts(&target),
         async { target.batch_execute(ddl::SESSION_SETTINGS).await.map_err(Error::on(&target)) },
         leftover::end_orphans(&target),
     )?;
-    let (schemas, managed_schemas) = catalog::schemas(&source, facts.provider).await?;
+    let (schemas, managed_schemas) = catalog::schemas(&source, from.provider).await?;
     let writes = writes::read(&source, &schemas).await?; // before the snapshot, see there
     let snapshot = export_snapshot(&source).await?;
     // pg_dump takes longest of all that comes before the first row, most of it waiting for round trips: everything
     // else happens meanwhile. It is ended with this call, whatever its outcome.
     let schema_dump = async {
-        let dump = dump::find(options.pg_bin.as_deref(), facts.version_num / 10_000).await?;
+        let dump = dump::find(options.pg_bin.as_deref(), from.version_num / 10_000).await?;
         dump::schema(&dump, &options.source, &snapshot, &managed_schemas).await
     };
     let preparation = async {
         let (survey, places, positions, owns_public, wanted) = tokio::try_join!(
-            Survey::take(&source, &target),
+            Survey::of(&source, &target, from.clone(), to),
             place::read(&source, &schemas),
             finish::sequences(&source, &schemas),
             owns_public(&target),
             jobs(&source, &target, options)
         )?;
         let seen = serde_json::json!({ "writes": writes, "schema": survey.fingerprint });
-        let state = prepare(&source, &target, &survey, &seen, cx).await?;
+        let (state, findings) = prepare(&source, &target, &survey, &seen, cx).await?;
         let jobs = wanted.min(survey.tables.len().max(1) * MOST_JOBS);
         let workers = (0..jobs).map(|_| Worker::connect(&options.source, &options.target, &snapshot));
         let workers = if state.finished { Vec::new() } else { futures_util::future::try_join_all(workers).await? };
-        Ok::<_, Error>((survey, places, positions, owns_public, state, workers))
+        Ok::<_, Error>((survey, places, positions, owns_public, state, findings, workers))
     };
-    let (sql, (survey, places, positions, owns_public, state, workers)) = tokio::try_join!(schema_dump, preparation)?;
+    let (sql, (survey, places, positions, owns_public, state, findings, workers)) =
+        tokio::try_join!(schema_dump, preparation)?;
     let jobs = workers.len();
     if state.finished {
-        return report(&target, &Tally::default(), Outcome { began, resumed: true, jobs, notes: Vec::new() }).await;
+        return report(&target, &Tally::default(), Outcome { began, resumed: true, jobs, findings, notes: Vec::new() })
+            .await;
     }
     let resumed = state.schema_done;
     let schema = schema::plan(&survey, &places, &sql, owns_public)?;
@@ -175,7 +181,7 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
     };
     let sent = finish::finish(&source, &target, &survey, &remaining).await?;
     tally.entries.fetch_add(sent, Ordering::Relaxed);
-    let report = report(&target, &tally, Outcome { began, resumed, jobs, notes }).await?;
+    let report = report(&target, &tally, Outcome { began, resumed, jobs, findings, notes }).await?;
     cx.progress(runbook::Progress {
         item: "copy".into(),
         rows: report.rows,
@@ -204,7 +210,7 @@ pub(crate) fn is_shim(survey: &Survey, relation: &Relation) -> bool {
 
 async fn export_snapshot(source: &Session) -> Result<String, Error> {
     source.batch_execute("begin isolation level repeatable read read only").await.map_err(Error::on(source))?;
-    let row = source.query_one("select pg_export_snapshot()", &[]).await.map_err(Error::on(source))?;
+    let row = source.query_typed_one("select pg_export_snapshot()", &[]).await.map_err(Error::on(source))?;
     Ok(row.get(0))
 }
 
@@ -215,7 +221,7 @@ async fn prepare(
     survey: &Survey,
     seen: &Value,
     cx: &Context,
-) -> Result<CopyState, Error> {
+) -> Result<(CopyState, Vec<Finding>), Error> {
     let id = SourceId::of(&survey.source);
     if let Some(copy) = state::read(target).await? {
         if copy.source != id {
@@ -236,7 +242,7 @@ async fn prepare(
         if copy.finished || copy.writes == *seen {
             // Whoever continues a copy answers for it, and its undo may take it back.
             target.execute("update tierlift.copy set run = $1", &[&cx.run_id()]).await.map_err(Error::on(target))?;
-            return Ok(copy);
+            return Ok((copy, in_order(survey.findings.clone())));
         }
         cx.note("the source was written to since the copy began: it begins anew");
         let before: Before = serde_json::from_value(copy.before)
@@ -256,15 +262,20 @@ async fn begin(
     seen: &Value,
     cx: &Context,
     id: SourceId,
-) -> Result<CopyState, Error> {
+) -> Result<(CopyState, Vec<Finding>), Error> {
     let mut findings = survey.findings.clone();
-    findings.extend(checks::source(source, survey, &[]).await?);
-    findings.extend(checks::target(target, survey, cx.run_id()).await?);
-    findings.retain(|f| f.severity == Severity::Blocks);
-    if !findings.is_empty() {
-        return Err(Error::Blocked(findings));
+    let (of_source, of_target, before) = tokio::try_join!(
+        checks::source(source, survey, &[]),
+        checks::target(target, survey, cx.run_id()),
+        Before::capture(target, survey.roles.missing.clone()),
+    )?;
+    findings.extend(of_source);
+    findings.extend(of_target);
+    let findings = in_order(findings);
+    if findings.iter().any(|f| f.severity == Severity::Blocks) {
+        return Err(Error::Blocked(findings.into_iter().filter(|f| f.severity == Severity::Blocks).collect()));
     }
-    let before = serde_json::json!(Before::capture(target, survey.roles.missing.clone()).await?);
+    let before = serde_json::json!(before);
     let mut sql = state::CREATE.to_owned();
     sql.push_str(&format!(
         "insert into tierlift.copy (source, run, before, writes) values ({}, {}, {}, {});\n",
@@ -279,7 +290,8 @@ async fn begin(
     state::in_one_transaction(target, &sql)
         .await
         .map_err(|source| Error::Entry { object: "schema tierlift and roles".into(), source })?;
-    state::read(target).await?.ok_or_else(|| Error::Internal("the copy's state is gone".into()))
+    let state = state::read(target).await?.ok_or_else(|| Error::Internal("the copy's state is gone".into()))?;
+    Ok((state, findings))
 }
 
 /// Everything before the data; the last transaction also writes down how the tables are cut.
@@ -361,7 +373,7 @@ async fn jobs(source: &Session, target: &Session, options: &CopyOptions) -> Resu
 
 async fn free_connections(session: &Session) -> Result<usize, Error> {
     let row = session
-        .query_one(
+        .query_typed_one(
             "select greatest(0, current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8
                      - (select count(*) from pg_stat_activity where backend_type = 'client backend') - 2)",
             &[],
@@ -386,6 +398,7 @@ struct Outcome {
     began: Instant,
     resumed: bool,
     jobs: usize,
+    findings: Vec<Finding>,
     notes: Vec<String>,
 }
 
@@ -402,6 +415,7 @@ async fn report(target: &Session, tally: &Tally, outcome: Outcome) -> Result<Cop
         resumed: outcome.resumed,
         seconds: outcome.began.elapsed().as_secs_f64(),
         jobs: outcome.jobs as u64,
+        findings: outcome.findings,
         notes: outcome.notes,
     })
 }

@@ -11,3 +11,10 @@ pub(crate) fn finding(
 ) -> Finding {
     Finding { severity, object: object.into(), message: message.into(), remedy: remedy.into() }
 }
+
+/// Most serious first, each once.
+pub(crate) fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
+    findings.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.object.cmp(&b.object)));
+    findings.dedup();
+    findings
+}

@@ -71,7 +71,7 @@ impl Provider {
             return Ok(provider);
         }
         let row = session
-            .query_one(
+            .query_typed_one(
                 // A role that can do nothing may be a stub that came with a copy from Supabase.
                 "select coalesce(array_agg(rolname::text), '{}') from pg_roles
                   where rolname in ('neon_superuser', 'cloudsqlsuperuser', 'alloydbsuperuser')

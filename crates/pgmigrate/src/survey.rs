@@ -30,12 +30,23 @@ pub(crate) struct Survey {
 impl Survey {
     /// Reads both ends. Writes nothing; both sessions may be read-only.
     pub async fn take(source: &Session, target: &Session) -> Result<Self, Error> {
-        let (from, to) = (catalog::server_facts(source).await?, catalog::server_facts(target).await?);
+        let (from, to) = tokio::try_join!(catalog::server_facts(source), catalog::server_facts(target))?;
+        Self::of(source, target, from, to).await
+    }
+
+    /// The same where both servers are known already. Independent questions are asked at once: at 30 ms a round trip
+    /// they would add up to seconds.
+    pub async fn of(source: &Session, target: &Session, from: ServerFacts, to: ServerFacts) -> Result<Self, Error> {
         let (schemas, managed_schemas) = catalog::schemas(source, from.provider).await?;
-        let mut findings = Vec::new();
-        let mut managed = auth::managed(source, &schemas, &managed_schemas, from.provider, &mut findings).await?;
-        let mut extensions = extension::extensions(source, target, &schemas, from.provider, &mut findings).await?;
-        let roles = roles::roles(source, target, &schemas, from.provider, &mut findings).await?;
+        let [mut findings, mut of_extensions, mut of_roles] = [Vec::new(), Vec::new(), Vec::new()];
+        let (mut managed, mut extensions, roles, fingerprint) = tokio::try_join!(
+            auth::managed(source, &schemas, &managed_schemas, from.provider, &mut findings),
+            extension::extensions(source, target, &schemas, from.provider, &mut of_extensions),
+            roles::roles(source, target, &schemas, from.provider, &mut of_roles),
+            catalog::fingerprint(source, &schemas),
+        )?;
+        findings.append(&mut of_extensions);
+        findings.append(&mut of_roles);
         let same: Vec<String> = extensions.iter().filter(|x| x.same_version()).map(|x| x.name.clone()).collect();
         let mut tables = catalog::tables(source, &schemas, &same).await?;
         // A role of that name that neither exists nor is made has nobody to grant to.
@@ -46,7 +57,6 @@ impl Survey {
             shim.callers.retain(|role| roles.will_have(role));
             tables.extend(shim.users.clone());
         }
-        let fingerprint = catalog::fingerprint(source, &schemas).await?;
         Ok(Self {
             source: from,
             target: to,

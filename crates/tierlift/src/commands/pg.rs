@@ -1,7 +1,7 @@
 //! `pg assess|copy|verify`: the engine's own pieces, without a playbook.
 
 use pgmigrate::{AssessOptions, Assessment, CopyOptions, Verification, VerifyOptions};
-use runbook::{Context, Failure};
+use runbook::{Context, Failure, Finding};
 use serde_json::json;
 
 use crate::cli::{Global, Pair, PgCommand};
@@ -41,17 +41,20 @@ async fn look(global: &Global, pair: &Pair) -> Result<Assessment, Failure> {
 }
 
 async fn copy(global: &Global, pair: &Pair, jobs: Option<usize>, yes: bool) -> Result<u8, Failure> {
-    let assessment = look(global, pair).await?;
-    if !global.json {
-        print_assessment(&assessment);
-    }
-    if assessment.is_blocked() {
-        if global.json {
-            data(format_args!("{}", json!({"event": "assessed", "assessment": assessment})));
+    // Who has said yes already is not shown what would happen: the copy looks for itself, and stops for the same reasons.
+    if !yes {
+        let assessment = look(global, pair).await?;
+        if !global.json {
+            print_assessment(&assessment);
         }
-        return Ok(exit::BLOCKED);
+        if assessment.is_blocked() {
+            if global.json {
+                data(format_args!("{}", json!({"event": "assessed", "assessment": assessment})));
+            }
+            return Ok(exit::BLOCKED);
+        }
+        confirm(yes, "Copy now?")?;
     }
-    confirm(yes, "Copy now?")?;
     let mut options =
         CopyOptions::new(database_url(&pair.source, "--source")?, database_url(&pair.target, "--target")?);
     options.jobs = jobs;
@@ -60,6 +63,9 @@ async fn copy(global: &Global, pair: &Pair, jobs: Option<usize>, yes: bool) -> R
     if global.json {
         data(format_args!("{}", json!({"event": "copied", "report": report})));
     } else {
+        if yes {
+            print_findings(&report.findings);
+        }
         data(format_args!(
             "copied {} tables, {} rows, {} in {}",
             report.tables,
@@ -91,7 +97,11 @@ fn print_assessment(assessment: &Assessment) {
     for table in &assessment.tables {
         data(format_args!("  {:<40} {:>14} rows {:>10}", table.table, count(table.rows), bytes(table.bytes)));
     }
-    for finding in &assessment.findings {
+    print_findings(&assessment.findings);
+}
+
+fn print_findings(findings: &[Finding]) {
+    for finding in findings {
         data(format_args!("{}  {}: {}", severity_word(finding.severity), finding.object, finding.message));
         data(format_args!("         {}", finding.remedy));
     }
