@@ -144,7 +144,7 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
     let mut entries_now = 0;
     if !state.schema_done {
         cx.note(format!("schema: {}", schema::summary(&schema)));
-        entries_now += create_schema(&target, &survey, &schema, &cut(&survey, options, jobs)).await?;
+        entries_now += create_schema(&target, &workers, &survey, &schema, &cut(&survey, options, jobs)).await?;
     }
     let (done_entries, parts) = tokio::try_join!(state::done_entries(&target), state::parts(&target))?;
     let (rows_before, bytes_before) = parts.iter().fold((0, 0), |(r, b), p| (r + p.rows, b + p.bytes));
@@ -295,7 +295,13 @@ async fn begin(
 }
 
 /// Everything before the data; the last transaction also writes down how the tables are cut.
-async fn create_schema(target: &Session, survey: &Survey, schema: &Schema, parts: &[PartRow]) -> Result<u64, Error> {
+async fn create_schema(
+    target: &Session,
+    workers: &[Worker],
+    survey: &Survey,
+    schema: &Schema,
+    parts: &[PartRow],
+) -> Result<u64, Error> {
     for extension in &survey.extensions {
         if let Some(sql) = extension.create_sql() {
             state::in_one_transaction(target, &sql)
@@ -314,7 +320,8 @@ async fn create_schema(target: &Session, survey: &Survey, schema: &Schema, parts
         }
     }
     let entries: Vec<_> = schema.before_data.iter().collect();
-    let sent = ddl::send(target, &entries, &done).await?;
+    let sessions: Vec<&Session> = workers.iter().map(|worker| &worker.target).collect();
+    let sent = ddl::send_side_by_side(&sessions, &entries, &done).await?;
     let mut sql = String::from("update tierlift.copy set schema_done = true;\n");
     for batch in parts.chunks(1000) {
         let values: Vec<String> = batch

@@ -63,8 +63,8 @@ pub(crate) struct Tally {
 
 /// One worker's connections.
 pub(crate) struct Worker {
-    source: Session,
-    target: Session,
+    pub source: Session,
+    pub target: Session,
 }
 
 impl Worker {
