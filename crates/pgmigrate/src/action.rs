@@ -261,7 +261,7 @@ impl Action for Copy {
         options.jobs = self.jobs;
         options.pg_bin.clone_from(&self.pg_bin);
         if let Some(megabytes) = self.split_mb {
-            options.split_bytes = megabytes.saturating_mul(1024 * 1024);
+            options.split_bytes = Some(megabytes.saturating_mul(1024 * 1024));
         }
         Ok(json!(copy::copy(&options, cx).await?))
     }

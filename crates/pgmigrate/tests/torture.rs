@@ -23,7 +23,7 @@ async fn carries_one_of_everything() {
     let mut options = CopyOptions::new(url(&from.url("torture")), url(&to.url("torture")));
     options.pg_bin = Some(to.install().bin_dir().to_owned());
     options.jobs = Some(3);
-    options.split_bytes = 100 * 1024;
+    options.split_bytes = Some(100 * 1024);
     copy(&options, &cx()).await.expect("the copy succeeds");
     for (a, b) in state(&to, &from).lines().zip(state(&to, &to).lines()) {
         assert_eq!(a, b);

@@ -43,7 +43,7 @@ impl Pair {
     pub fn options(&self) -> CopyOptions {
         let mut options = CopyOptions::new(self.source_url(), self.target_url());
         options.jobs = Some(2);
-        options.split_bytes = 256 * 1024;
+        options.split_bytes = Some(256 * 1024);
         options.pg_bin = Some(self.to.install().bin_dir().to_owned());
         options
     }
