@@ -97,6 +97,8 @@ enum Job {
 struct Shared {
     load: Load,
     queue: Queue<Job>,
+    /// How many there are.
+    workers: usize,
     parts_left: Vec<AtomicUsize>,
     indexes_left: Vec<AtomicUsize>,
     /// Tables that each foreign key still waits for.
@@ -110,6 +112,7 @@ pub(crate) async fn run(load: Load, workers: Vec<Worker>) -> Result<Tally, Error
     let (waiting, tables_left) = dependencies(&load);
     let shared = Arc::new(Shared {
         queue: Queue::new(),
+        workers: workers.len(),
         parts_left: load.tables.iter().map(|t| AtomicUsize::new(t.parts.len())).collect(),
         indexes_left: load.tables.iter().map(|t| AtomicUsize::new(t.indexes.len())).collect(),
         tables_left,
@@ -219,6 +222,7 @@ impl Shared {
                 }
             }
             Job::Index { table: at, index } => {
+                self.set_helpers(target).await?;
                 self.send(target, &[&self.load.tables[at].indexes[index]]).await?;
                 if self.indexes_left[at].fetch_sub(1, Ordering::AcqRel) == 1 {
                     self.after_indexes(at);
@@ -301,6 +305,17 @@ impl Shared {
         let sent = ddl::send(target, entries, &self.load.done_entries).await?;
         self.load.done.entries.fetch_add(sent, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// A build that is helped by parallel workers takes more processor time than one that is not. It is helped only by
+    /// as many as there are workers of ours without work.
+    async fn set_helpers(&self, target: &Session) -> Result<(), Error> {
+        let idle = self.workers.saturating_sub(self.queue.busy());
+        let sql = format!(
+            "select pg_catalog.set_config(name, least(reset_val::int4, {idle})::text, false)
+               from pg_catalog.pg_settings where name = 'max_parallel_maintenance_workers'"
+        );
+        target.batch_execute(&sql).await.map_err(Error::on(target))
     }
 
     fn after_rows(&self, at: usize) {

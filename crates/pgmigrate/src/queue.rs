@@ -60,6 +60,12 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Pieces taken and not finished, and pieces nobody has taken.
+    pub fn busy(&self) -> usize {
+        let state = self.lock();
+        state.in_flight + state.heap.len()
+    }
+
     pub fn finish(&self) {
         self.lock().in_flight -= 1;
         self.changed.notify_waiters();
