@@ -31,7 +31,7 @@ pub enum BenchCommand {
 
 #[derive(Debug, Args)]
 pub struct CopyArgs {
-    /// Only these scenarios (bulk, narrow, small-30ms, many, wide)
+    /// Only these scenarios (bulk, narrow, small-30ms, many, wide, from-15)
     #[arg(long, value_name = "NAME", value_parser = scenario::find)]
     scenario: Vec<&'static Scenario>,
     /// Only these contenders
@@ -50,6 +50,9 @@ pub struct CopyArgs {
 
 /// The database's name on both servers.
 const DATABASE: &str = "bench";
+
+/// Every scenario's source but one's.
+const SOURCE_MAJOR: u16 = 16;
 
 /// The one setting that is not the sandbox's.
 const LOCKS: (&str, &str) = ("max_locks_per_transaction", "1024");
@@ -76,12 +79,21 @@ pub fn run(command: &BenchCommand) -> anyhow::Result<()> {
     let BenchCommand::Copy(args) = command;
     ensure!(args.scale > 0.0 && args.scale.is_finite(), "--scale must be positive");
     ensure!(args.jobs > 0, "--jobs must be at least 1");
-    let bench = Bench::set_up()?;
+    let mut bench = Bench::set_up(SOURCE_MAJOR)?;
     let mut report = Report::begin(&bench, args)?;
     let chosen: Vec<&Scenario> =
         if args.scenario.is_empty() { scenario::ALL.iter().collect() } else { args.scenario.clone() };
     for scenario in chosen {
         println!("\n=== {}: {}", scenario.name, scenario.about);
+        if bench.source.install().major() != scenario.source_major {
+            bench = match Bench::set_up(scenario.source_major) {
+                Ok(bench) => bench,
+                Err(error) => {
+                    println!("SKIPPED {}: {error:#}", scenario.name);
+                    continue;
+                }
+            };
+        }
         let measured = bench.run_scenario(scenario, args)?;
         report.print(&measured);
         report.scenarios.push(measured);
@@ -95,7 +107,7 @@ pub fn run(command: &BenchCommand) -> anyhow::Result<()> {
 }
 
 impl Bench {
-    fn set_up() -> anyhow::Result<Self> {
+    fn set_up(source_major: u16) -> anyhow::Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?;
         let dir = root.join("target").join("bench");
         std::fs::create_dir_all(dir.join("log")).with_context(|| format!("cannot create {}", dir.display()))?;
@@ -103,7 +115,7 @@ impl Bench {
         // pgcopydb restores the whole schema in one transaction: 5,000 tables do not fit the default's locks.
         let server =
             |major| Ok::<_, anyhow::Error>(PgServer::builder().install(install(major)?).setting(LOCKS.0, LOCKS.1));
-        let source = server(16)?.start().context("cannot start the source")?;
+        let source = server(source_major)?.start().context("cannot start the source")?;
         // One password for both ends: libpq's PGPASSWORD knows only one.
         let target = server(18)?.superuser_password(source.superuser_password());
         let target = target.start().context("cannot start the target")?;

@@ -29,10 +29,10 @@ const MOST_COLUMNS: usize = 90;
 const BATCH_TABLES: usize = 100;
 
 /// Bytes on disk of one batch's tables.
-const BATCH_BYTES: u64 = 2 * 1024 * 1024;
+const BATCH_BYTES: u64 = 1024 * 1024;
 
 /// Compressed values grow when they are read: a batch that exceeds this in memory is left to COPY.
-const BATCH_MEMORY_BYTES: usize = 8 * 1024 * 1024;
+const BATCH_MEMORY_BYTES: usize = 4 * 1024 * 1024;
 
 /// True for a table whose rows go with others'.
 pub(crate) fn is_small(table: &Table) -> bool {

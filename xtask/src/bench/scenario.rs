@@ -9,6 +9,8 @@ use super::contender::Contender::{self, DumpRestore, Pgcopydb, Pipe};
 pub struct Scenario {
     pub name: &'static str,
     pub about: &'static str,
+    /// Major version of the source; the target is 18.
+    pub source_major: u16,
     /// Each way, to each end.
     pub delay: Duration,
     /// Whether pgcopydb is told to split its tables (ours decides by itself).
@@ -24,6 +26,7 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "many",
         about: "5,000 empty or tiny tables in 50 schemas",
+        source_major: super::SOURCE_MAJOR,
         delay: Duration::ZERO,
         splits: false,
         goals: &[(Pgcopydb, 0.5), (Pipe, 0.5)],
@@ -32,6 +35,7 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "small-30ms",
         about: "300 small tables, 30 ms round trip to each end",
+        source_major: super::SOURCE_MAJOR,
         delay: Duration::from_millis(15),
         splits: false,
         goals: &[(Pgcopydb, 0.15), (Pipe, 0.15)],
@@ -40,6 +44,7 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "bulk",
         about: "1.2 GB in 4 tables with text and jsonb, 11 indexes, one of them GIN",
+        source_major: super::SOURCE_MAJOR,
         delay: Duration::ZERO,
         splits: false,
         goals: &[(Pgcopydb, 0.65), (DumpRestore, 0.60), (Pipe, 0.45)],
@@ -48,6 +53,7 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "narrow",
         about: "one table of 20 million rows, 3 columns, 2 indexes",
+        source_major: super::SOURCE_MAJOR,
         delay: Duration::ZERO,
         splits: true,
         goals: &[(Pgcopydb, 0.65)],
@@ -56,10 +62,22 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "wide",
         about: "200,000 rows, each a vector of 1,536 dimensions and 4 kB of text",
+        source_major: super::SOURCE_MAJOR,
         delay: Duration::ZERO,
         splits: false,
         goals: &[(Pipe, 0.35)],
         sql: wide,
+    },
+    // Since 15.20 a server keeps an internal option with every column, which pg_dump writes out and no newer server
+    // knows: every other contender fails here.
+    Scenario {
+        name: "from-15",
+        about: "a tenth of bulk, from PostgreSQL 15",
+        source_major: 15,
+        delay: Duration::ZERO,
+        splits: false,
+        goals: &[],
+        sql: |scale| bulk(scale * 0.1),
     },
 ];
 
