@@ -15,6 +15,8 @@ use crate::dump;
 use crate::error::Error;
 use crate::extension::list;
 use crate::fence::{self, FenceBefore, FenceReport};
+use crate::selection::Selection;
+use crate::throttle::Rate;
 use crate::undo::copy_undo;
 use crate::verify::{VerifyOptions, verify};
 
@@ -60,6 +62,9 @@ struct Assess {
     target: PgUrl,
     #[serde(default)]
     requires: Vec<Required>,
+    /// What of the source comes; the same words as on the command line.
+    #[serde(default)]
+    select: Selection,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +83,12 @@ struct Copy {
     split_mb: Option<u64>,
     /// Folder of `pg_dump`.
     pg_bin: Option<PathBuf>,
+    #[serde(default)]
+    select: Selection,
+    /// e.g. `20MB/s`, all readers together.
+    max_rate: Option<Rate>,
+    /// Active sessions on the source above which no further reader starts.
+    max_source_sessions: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +97,8 @@ struct Verify {
     source: PgUrl,
     target: PgUrl,
     jobs: Option<usize>,
+    /// By default what the copy on the target was made with.
+    select: Option<Selection>,
 }
 
 #[derive(Deserialize)]
@@ -151,7 +164,11 @@ impl Action for Assess {
 
 impl Assess {
     fn options(&self) -> AssessOptions {
-        AssessOptions { source: self.source.clone(), target: self.target.clone(), requires: self.requires.clone() }
+        AssessOptions {
+            requires: self.requires.clone(),
+            selection: self.select.clone(),
+            ..AssessOptions::new(self.source.clone(), self.target.clone())
+        }
     }
 }
 
@@ -215,7 +232,8 @@ impl Inspect for Copy {
     }
 
     async fn preview(&self, cx: &Context) -> Result<Preview, Failure> {
-        let options = AssessOptions { source: self.source.clone(), target: self.target.clone(), requires: Vec::new() };
+        let mut options = AssessOptions::new(self.source.clone(), self.target.clone());
+        options.selection = self.select.clone();
         let seen = assess_for(&options, Some(run_or_new(cx))).await?;
         // Found now, not behind the fence.
         dump::find(self.pg_bin.as_deref(), seen.source.version_num / 10_000).await?;
@@ -260,6 +278,9 @@ impl Action for Copy {
         let mut options = CopyOptions::new(self.source.clone(), self.target.clone());
         options.jobs = self.jobs;
         options.pg_bin.clone_from(&self.pg_bin);
+        options.selection = self.select.clone();
+        options.max_rate = self.max_rate;
+        options.max_source_sessions = self.max_source_sessions;
         if let Some(megabytes) = self.split_mb {
             options.split_bytes = Some(megabytes.saturating_mul(1024 * 1024));
         }
@@ -287,7 +308,8 @@ impl Inspect for Verify {
 
     async fn preview(&self, cx: &Context) -> Result<Preview, Failure> {
         // The target is still empty when a plan is made: what the source has is what will be compared.
-        let options = AssessOptions { source: self.source.clone(), target: self.target.clone(), requires: Vec::new() };
+        let mut options = AssessOptions::new(self.source.clone(), self.target.clone());
+        options.selection = self.select.clone().unwrap_or_default();
         let seen = assess_for(&options, Some(run_or_new(cx))).await?;
         Ok(Preview {
             changes: vec![format!(
@@ -309,6 +331,7 @@ impl Action for Verify {
     async fn apply(&self, cx: &Context, _before: &Value) -> Result<Value, Failure> {
         let mut options = VerifyOptions::new(self.source.clone(), self.target.clone());
         options.jobs = self.jobs;
+        options.selection.clone_from(&self.select);
         let seen = verify(&options, cx).await?;
         let Some(first) = seen.mismatches.first() else {
             return Ok(json!({ "tables": seen.tables, "rows": seen.rows, "mismatches": 0, "seconds": seen.seconds }));

@@ -9,6 +9,7 @@ use crate::checks;
 use crate::error::Error;
 use crate::findings::in_order;
 use crate::provider::transaction_pooler;
+use crate::selection::Selection;
 use crate::survey::Survey;
 
 /// A table the application cannot do without, e.g. the one whose text will be embedded.
@@ -31,6 +32,15 @@ pub struct AssessOptions {
     pub target: PgUrl,
     /// Tables that must be on the source.
     pub requires: Vec<Required>,
+    /// What of the source would be copied.
+    pub selection: Selection,
+}
+
+impl AssessOptions {
+    /// Of everything.
+    pub fn new(source: PgUrl, target: PgUrl) -> Self {
+        Self { source, target, requires: Vec::new(), selection: Selection::default() }
+    }
 }
 
 /// A table with its estimated size.
@@ -89,7 +99,7 @@ pub(crate) async fn assess_for(options: &AssessOptions, run: Option<&str>) -> Re
         Session::connect(&options.source, Access::ReadOnly),
         Session::connect(&options.target, Access::ReadOnly)
     )?;
-    let survey = Survey::take(&source, &target).await?;
+    let survey = Survey::take(&source, &target, &options.selection).await?;
     let mut findings = checks::source(&source, &survey, &options.requires).await?;
     findings.extend(checks::target(&target, &survey, run).await?);
     Ok(assessment(survey, findings))

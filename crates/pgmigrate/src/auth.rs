@@ -10,6 +10,7 @@ use pg_session::{Ident, Relation, Session};
 use runbook::{Finding, Severity};
 
 use crate::catalog::{self, Table};
+use crate::choice::{Choice, PROCEDURE};
 use crate::error::Error;
 use crate::extension::list;
 use crate::findings::finding;
@@ -103,11 +104,12 @@ impl AuthShim {
 /// Finds what of the application leans on the provider's schemas.
 pub(crate) async fn managed(
     source: &Session,
-    schemas: &[String],
+    choice: &Choice,
     managed_schemas: &[String],
     provider: Provider,
     findings: &mut Vec<Finding>,
 ) -> Result<Managed, Error> {
+    let schemas = choice.schemas.as_slice();
     let mut found = Managed::default();
     if provider != Provider::Supabase || managed_schemas.is_empty() {
         return Ok(found);
@@ -121,6 +123,9 @@ pub(crate) async fn managed(
         let (class, oid, dependant): (u32, u32, String) = (row.get(0), row.get(1), row.get(2));
         let (schema, name, is_relation): (String, String, bool) = (row.get(3), row.get(4), row.get(5));
         let (column, needed): (String, String) = (row.get(6), row.get(7));
+        if choice.left_out.contains(&(class, oid)) {
+            continue;
+        }
         if schema == "auth" && !is_relation && FUNCTIONS.iter().any(|(known, _)| *known == name) {
             callers_of_auth.insert(dependant);
         } else if schema == "auth" && name == "users" && is_secret(&column) {
@@ -156,7 +161,7 @@ pub(crate) async fn managed(
             ));
         }
     }
-    text_callers(source, schemas, &mut callers_of_auth, &mut users_of_users, &mut columns).await?;
+    text_callers(source, choice, &mut callers_of_auth, &mut users_of_users, &mut columns).await?;
     left_behind_triggers(source, schemas, managed_schemas, findings).await?;
     if callers_of_auth.is_empty() && users_of_users.is_empty() {
         return Ok(found);
@@ -217,7 +222,7 @@ fn keep_columns(mut users: Table, wanted: &BTreeSet<String>) -> Table {
 /// Function bodies kept as strings are no dependencies.
 async fn text_callers(
     source: &Session,
-    schemas: &[String],
+    choice: &Choice,
     callers: &mut BTreeSet<String>,
     users: &mut BTreeSet<String>,
     columns: &mut BTreeSet<String>,
@@ -231,8 +236,9 @@ async fn text_callers(
                             where s.nspname = 'auth' and c.relname = 'users' and a.attnum > 0 and not a.attisdropped
                               and p.prosrc ~* ('\m' || a.attname || '\M'))
                 from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-               where n.nspname = any ($1) and p.prosrc ~* '\mauth\.(uid|jwt|role|email|users)\M'",
-            &[&schemas],
+               where n.nspname = any ($1) and p.prosrc ~* '\mauth\.(uid|jwt|role|email|users)\M'
+                 and p.oid <> all ($2)",
+            &[&choice.schemas, &choice.oids_left_out(PROCEDURE)],
         )
         .await
         .map_err(Error::on(source))?;

@@ -57,6 +57,12 @@ pub(crate) struct Table {
     /// Row-level security would hide rows from the role we connect as.
     pub filtered: bool,
     pub columns: Vec<Column>,
+    /// Only rows for which this SQL holds are read.
+    pub condition: Option<String>,
+    /// Where the copy writes its rows.
+    pub onto: Relation,
+    /// The target had it before the copy, so it is neither emptied nor filled frozen.
+    pub existing: bool,
 }
 
 impl Table {
@@ -69,6 +75,15 @@ impl Table {
     pub fn copied_columns(&self) -> String {
         let names: Vec<_> = self.copied().map(|c| Ident(&c.name).to_string()).collect();
         names.join(", ")
+    }
+
+    /// What its rows are read from, for `from`.
+    pub fn from_sql(&self) -> String {
+        match &self.condition {
+            None => format!("only {}", self.relation),
+            // On a line of its own: it may end in a comment.
+            Some(condition) => format!("(select ctid, * from only {} where ({condition}\n)) as chosen", self.relation),
+        }
     }
 
     /// True when every copied column survives the binary form.
@@ -144,6 +159,9 @@ pub(crate) async fn tables(session: &Session, schemas: &[String], extensions: &[
             readable: row.get(8),
             filtered: row.get(9),
             columns: Vec::new(),
+            condition: None,
+            onto: Relation::new(row.get::<_, String>(1), row.get::<_, String>(2)),
+            existing: false,
         })
         .collect();
     let oids: Vec<u32> = tables.iter().map(|t| t.oid).collect();

@@ -7,6 +7,7 @@ use crate::assess::Required;
 use crate::error::Error;
 use crate::extension::list;
 use crate::findings::finding;
+use crate::selection::Contents;
 use crate::state::{self, SourceId};
 use crate::survey::Survey;
 
@@ -40,10 +41,13 @@ pub(crate) async fn source(source: &Session, survey: &Survey, requires: &[Requir
         ));
     }
     findings.extend(tables(survey));
-    findings.extend(owners(source, survey).await?);
+    if survey.wanted.contents != Contents::DataOnly {
+        findings.extend(owners(source, survey).await?);
+    }
     for (sql, severity, message, remedy) in SOURCE_QUESTIONS {
         let rows = source.query(*sql, &[&survey.schemas]).await.map_err(Error::on(source))?;
-        let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let names: Vec<String> =
+            rows.iter().map(|row| row.get(0)).filter(|name: &String| !survey.choice.leaves_out(name)).collect();
         if !names.is_empty() {
             findings.push(finding(*severity, list(&names), *message, *remedy));
         }
@@ -66,7 +70,8 @@ async fn owners(source: &Session, survey: &Survey) -> Result<Option<Finding>, Er
     let differs = owners.iter().any(|owner| owner != target_user);
     Ok(differs.then(|| {
         let message = format!("objects belong to {}", list(&owners));
-        finding(Changes, "owners", message, format!("everything on the target belongs to {target_user}"))
+        let mapped = if survey.wanted.owners.is_empty() { "" } else { ", but for what --map-owner names" };
+        finding(Changes, "owners", message, format!("everything on the target belongs to {target_user}{mapped}"))
     }))
 }
 
@@ -201,7 +206,7 @@ async fn copy_in_place(target: &Session, survey: &Survey, run: Option<&str>, at:
     }
     let Some(copy) = state::read(target).await? else {
         let there = contents(target, survey).await?;
-        return Ok(if there.is_empty() {
+        return Ok(if there.is_empty() || survey.wanted.contents == Contents::DataOnly {
             Vec::new()
         } else {
             vec![finding(Blocks, at, format!("it is not empty: it holds {}", list(&there)), "use an empty database")]
@@ -267,6 +272,9 @@ async fn target_privileges(target: &Session, survey: &Survey, at: &str) -> Resul
             format!("run `grant create on database {} to {user}` as its owner", survey.target.database),
         ));
     }
+    if survey.wanted.contents == Contents::DataOnly {
+        return Ok(findings);
+    }
     if !public && survey.schemas.iter().any(|s| s == "public") {
         findings.push(finding(
             Blocks,
@@ -294,12 +302,12 @@ fn required(survey: &Survey, requires: &[Required]) -> Vec<Finding> {
             relation.label() == required.table || format!("{}.{}", relation.schema, relation.name) == required.table
         };
         let Some(table) = survey.tables.iter().find(|t| named(&t.relation)) else {
-            findings.push(finding(
-                Blocks,
-                object,
-                "the source has no such table",
-                "correct the playbook, or the source's URL",
-            ));
+            let (message, remedy) = if survey.choice.relations_left_out.iter().any(named) {
+                ("it is required and not selected", "select it, or require it no more")
+            } else {
+                ("the source has no such table", "correct the playbook, or the source's URL")
+            };
+            findings.push(finding(Blocks, object, message, remedy));
             continue;
         };
         for column in required.columns.iter().filter(|c| !table.columns.iter().any(|have| have.name == **c)) {

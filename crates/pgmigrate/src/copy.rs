@@ -15,24 +15,30 @@ use serde_json::Value;
 
 use crate::assess::pooler_findings;
 use crate::catalog::Table;
+use crate::capacity;
 use crate::checks;
+use crate::choice::{Choice, RELATION};
 use crate::dump;
 use crate::error::Error;
+use crate::existing;
 use crate::findings::in_order;
 use crate::finish;
+use crate::gate::Gate;
 use crate::leftover;
 use crate::load::{self, Load, TableLoad, Tally, Worker};
 use crate::place;
 use crate::schema::{self, OfTable, Schema};
+use crate::selection::{Contents, Selection};
 use crate::state::{self, CopyState, PartRow, SourceId};
 use crate::stream::Meter;
 use crate::survey::Survey;
+use crate::throttle::{Rate, Throttle};
 use crate::undo::{self, Before};
 use crate::writes;
 use crate::{catalog, ddl};
 
-/// More workers than this only stand in each other's way, unless somebody asks for them.
-const MOST_JOBS: usize = 8;
+/// Parts of one table copied at once: more only stand in each other's way.
+const PARTS_AT_ONCE: usize = 8;
 
 /// What to copy, and how.
 #[derive(Debug, Clone)]
@@ -47,12 +53,27 @@ pub struct CopyOptions {
     pub split_bytes: Option<u64>,
     /// Folder of `pg_dump`; by default `TIERLIFT_PG_BIN`, then PATH, then where distributions install it.
     pub pg_bin: Option<PathBuf>,
+    /// What of the source comes, and under which names.
+    pub selection: Selection,
+    /// How fast the source is read, all readers together.
+    pub max_rate: Option<Rate>,
+    /// While the source has more active sessions than this beside ours, no further reader starts; one always goes on.
+    pub max_source_sessions: Option<u32>,
 }
 
 impl CopyOptions {
     /// With every default.
     pub fn new(source: PgUrl, target: PgUrl) -> Self {
-        Self { source, target, jobs: None, split_bytes: None, pg_bin: None }
+        Self {
+            source,
+            target,
+            jobs: None,
+            split_bytes: None,
+            pg_bin: None,
+            selection: Selection::default(),
+            max_rate: None,
+            max_source_sessions: None,
+        }
     }
 }
 
@@ -106,26 +127,34 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
         leftover::end_orphans(&target),
     )?;
     let (schemas, managed_schemas) = catalog::schemas(&source, from.provider).await?;
-    let writes = writes::read(&source, &schemas).await?; // before the snapshot, see there
+    let data_only = options.selection.data_only;
+    let choice = Choice::make(&source, &options.selection.parse()?, &schemas, &managed_schemas).await?;
+    // Before the snapshot, see there.
+    let writes = writes::read(&source, &choice.schemas, &choice.oids_left_out(RELATION)).await?;
     let snapshot = export_snapshot(&source).await?;
     // pg_dump takes longest of all that comes before the first row, most of it waiting for round trips: everything
     // else happens meanwhile. It is ended with this call, whatever its outcome.
     let schema_dump = async {
+        if data_only {
+            return Ok(None);
+        }
         let dump = dump::find(options.pg_bin.as_deref(), from.version_num / 10_000).await?;
-        dump::schema(&dump, &options.source, &snapshot, &managed_schemas).await
+        let not_dumped = [managed_schemas.as_slice(), &choice.schemas_left_out].concat();
+        dump::schema(&dump, &options.source, &snapshot, &not_dumped, &choice.unreadable).await.map(Some)
     };
     let preparation = async {
         let (survey, places, positions, owns_public, wanted) = tokio::try_join!(
-            Survey::of(&source, &target, from.clone(), to),
-            place::read(&source, &schemas),
-            finish::sequences(&source, &schemas),
+            Survey::of(&source, &target, from.clone(), to, &options.selection),
+            place::read(&source, &choice.schemas),
+            finish::sequences(&source, &choice.schemas, &choice.relations_left_out),
             owns_public(&target),
             jobs(&source, &target, options)
         )?;
         let seen = serde_json::json!({ "writes": writes, "schema": survey.fingerprint });
-        let (state, findings) = prepare(&source, &target, &survey, &seen, cx).await?;
-        let jobs = wanted.min(survey.tables.len().max(1) * MOST_JOBS);
-        let workers = (0..jobs).map(|_| Worker::connect(&options.source, &options.target, &snapshot));
+        let (state, findings) = prepare(&source, &target, &survey, &seen, options, cx).await?;
+        let jobs = wanted.min(survey.tables.len().max(1) * PARTS_AT_ONCE);
+        let quiet = data_only && existing::may_replicate(&target).await?;
+        let workers = (0..jobs).map(|_| Worker::connect(&options.source, &options.target, &snapshot, quiet));
         let workers = if state.finished { Vec::new() } else { futures_util::future::try_join_all(workers).await? };
         Ok::<_, Error>((survey, places, positions, owns_public, state, findings, workers))
     };
@@ -137,15 +166,20 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
             .await;
     }
     let resumed = state.schema_done;
-    let schema = schema::plan(&survey, &places, &sql, owns_public)?;
-    drop(sql);
+    let schema = match sql {
+        Some(sql) => schema::plan(&survey, &places, &sql, owns_public)?,
+        None => Schema::default(),
+    };
     for note in &schema.notes {
         cx.note(note.clone());
     }
     let mut entries_now = 0;
     if !state.schema_done {
-        cx.note(format!("schema: {}", schema::summary(&schema)));
-        entries_now += create_schema(&target, &workers, &survey, &schema, &cut(&survey, options, jobs)).await?;
+        if !data_only {
+            cx.note(format!("schema: {}", schema::summary(&schema)));
+            entries_now += create_schema(&target, &workers, &survey, &schema).await?;
+        }
+        record_parts(&target, &cut(&survey, options, jobs)).await?;
     }
     let (done_entries, parts) = tokio::try_join!(state::done_entries(&target), state::parts(&target))?;
     let (rows_before, bytes_before) = parts.iter().fold((0, 0), |(r, b), p| (r + p.rows, b + p.bytes));
@@ -168,11 +202,15 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
             }
         })
         .collect();
-    let meter = Meter::new(cx, survey.rows_estimate(), survey.bytes());
+    let meter = Meter::new(cx, survey.rows_estimate(), survey.bytes(), Throttle::new(options.max_rate));
+    let gate = Gate::new(&options.source, options.max_source_sessions, cx);
     meter.add(catalog::unsigned(rows_before), catalog::unsigned(bytes_before));
-    let load = Load { tables, foreign_keys, done_entries: done_entries.clone(), meter, done: Tally::default() };
-    let tally = load::run(load, workers).await?;
+    let load = Load { tables, foreign_keys, done_entries: done_entries.clone(), meter, gate, done: Tally::default() };
+    let tally = load::run(load, workers).await.map_err(|e| explain(e, options))?;
     tally.entries.fetch_add(entries_now, Ordering::Relaxed);
+    if let (true, Some(note)) = (data_only, existing::views_to_refresh(&target, &survey).await?) {
+        cx.note(note);
+    }
     cx.note(format!("rows are in, {} triggers, policies and privileges follow", after_data.len()));
     let remaining = finish::Remaining {
         before_data: &before_data,
@@ -180,7 +218,7 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
         done: &done_entries,
         positions: &positions,
     };
-    let sent = finish::finish(&source, &target, &survey, &remaining).await?;
+    let sent = finish::finish(&source, &target, &survey, &remaining).await.map_err(|e| explain(e, options))?;
     tally.entries.fetch_add(sent, Ordering::Relaxed);
     let report = report(&target, &tally, Outcome { began, resumed, jobs, findings, notes }).await?;
     cx.progress(runbook::Progress {
@@ -193,6 +231,18 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
     });
     drop(lock);
     Ok(report)
+}
+
+/// A foreign key that fails behind a filter fails because of it, most likely.
+fn explain(error: Error, options: &CopyOptions) -> Error {
+    let filtered = !options.selection.conditions.is_empty();
+    match error {
+        Error::Entry { object, source } if filtered && source.code.as_deref() == Some("23503") => {
+            let detail = source.detail.map(|d| format!(" ({d})")).unwrap_or_default();
+            Error::Dangling { object, message: format!("{}{detail}", source.message) }
+        }
+        other => other,
+    }
 }
 
 /// Whether the target holds a finished copy of this source.
@@ -221,6 +271,7 @@ async fn prepare(
     target: &Session,
     survey: &Survey,
     seen: &Value,
+    options: &CopyOptions,
     cx: &Context,
 ) -> Result<(CopyState, Vec<Finding>), Error> {
     let id = SourceId::of(&survey.source);
@@ -237,6 +288,14 @@ async fn prepare(
                 copy.started_at
             )));
         }
+        if !copy.selection.is_same_as(&options.selection) {
+            return Err(Error::OtherCopy(format!(
+                "the target holds a copy begun {} with {}; this call has {}",
+                copy.started_at,
+                copy.selection.describe(),
+                options.selection.describe()
+            )));
+        }
         if copy.finished && copy.writes != *seen {
             cx.note("the copy is finished, but the source was written to since it began; it is not repeated");
         }
@@ -246,14 +305,12 @@ async fn prepare(
             return Ok((copy, in_order(survey.findings.clone())));
         }
         cx.note("the source was written to since the copy began: it begins anew");
-        let before: Before = serde_json::from_value(copy.before)
-            .map_err(|e| Error::OtherCopy(format!("schema tierlift holds a state of another version ({e})")))?;
-        undo::remove(target, &before).await?;
+        undo::remove(target, &Before::read(copy.before)?).await?;
         // Roles that the earlier attempt made are missing again.
-        let fresh = Survey::take(source, target).await?;
-        return begin(source, target, &fresh, seen, cx, id).await;
+        let fresh = Survey::take(source, target, &options.selection).await?;
+        return begin(source, target, &fresh, seen, options, cx, id).await;
     }
-    begin(source, target, survey, seen, cx, id).await
+    begin(source, target, survey, seen, options, cx, id).await
 }
 
 async fn begin(
@@ -261,6 +318,7 @@ async fn begin(
     target: &Session,
     survey: &Survey,
     seen: &Value,
+    options: &CopyOptions,
     cx: &Context,
     id: SourceId,
 ) -> Result<(CopyState, Vec<Finding>), Error> {
@@ -268,7 +326,7 @@ async fn begin(
     let (of_source, of_target, before) = tokio::try_join!(
         checks::source(source, survey, &[]),
         checks::target(target, survey, cx.run_id()),
-        Before::capture(target, survey.roles.missing.clone()),
+        Before::capture(target, survey),
     )?;
     findings.extend(of_source);
     findings.extend(of_target);
@@ -279,11 +337,12 @@ async fn begin(
     let before = serde_json::json!(before);
     let mut sql = state::CREATE.to_owned();
     sql.push_str(&format!(
-        "insert into tierlift.copy (source, run, before, writes) values ({}, {}, {}, {});\n",
+        "insert into tierlift.copy (source, run, before, writes, selection) values ({}, {}, {}, {}, {});\n",
         literal(&serde_json::json!(id).to_string()),
         cx.run_id().map_or_else(|| "null".to_owned(), literal),
         literal(&before.to_string()),
         literal(&seen.to_string()),
+        literal(&serde_json::json!(options.selection).to_string()),
     ));
     for role in &survey.roles.missing {
         sql.push_str(&format!("create role {} nologin;\n", pg_session::Ident(role)));
@@ -295,14 +354,8 @@ async fn begin(
     Ok((state, findings))
 }
 
-/// Everything before the data; the last transaction also writes down how the tables are cut.
-async fn create_schema(
-    target: &Session,
-    workers: &[Worker],
-    survey: &Survey,
-    schema: &Schema,
-    parts: &[PartRow],
-) -> Result<u64, Error> {
+/// Everything before the data.
+async fn create_schema(target: &Session, workers: &[Worker], survey: &Survey, schema: &Schema) -> Result<u64, Error> {
     for extension in &survey.extensions {
         if let Some(sql) = extension.create_sql() {
             state::in_one_transaction(target, &sql)
@@ -322,7 +375,11 @@ async fn create_schema(
     }
     let entries: Vec<_> = schema.before_data.iter().collect();
     let sessions: Vec<&Session> = workers.iter().map(|worker| &worker.target).collect();
-    let sent = ddl::send_side_by_side(&sessions, &entries, &done).await?;
+    ddl::send_side_by_side(&sessions, &entries, &done).await
+}
+
+/// Writes down that the tables are there, and how they are cut.
+async fn record_parts(target: &Session, parts: &[PartRow]) -> Result<(), Error> {
     let mut sql = String::from("update tierlift.copy set schema_done = true;\n");
     for batch in parts.chunks(1000) {
         let values: Vec<String> = batch
@@ -341,14 +398,14 @@ async fn create_schema(
     }
     state::in_one_transaction(target, &sql)
         .await
-        .map_err(|source| Error::Entry { object: "table tierlift.copy_part".into(), source })?;
-    Ok(sent)
+        .map_err(|source| Error::Entry { object: "table tierlift.copy_part".into(), source })
 }
 
 /// Cuts tables into parts, by ranges of blocks.
 fn cut(survey: &Survey, options: &CopyOptions, jobs: usize) -> Vec<PartRow> {
     let mut rows = Vec::new();
-    for table in &survey.tables {
+    let tables = if survey.wanted.contents == Contents::SchemaOnly { &[] } else { survey.tables.as_slice() };
+    for table in tables {
         let wanted = if is_shim(survey, &table.relation) {
             1
         } else {
@@ -412,25 +469,11 @@ fn parts_of(size: Size, all_bytes: u64, jobs: u64, split_bytes: Option<u64>) -> 
     1
 }
 
-/// As many as asked for, or as this machine has cores (at least two, so that reading and writing overlap), within what
-/// both ends have connections left for.
+/// As many as asked for, or as both ends and this machine can take.
 async fn jobs(source: &Session, target: &Session, options: &CopyOptions) -> Result<usize, Error> {
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let wanted = options.jobs.unwrap_or(cores.clamp(2, MOST_JOBS)).max(1);
-    let (at_source, at_target) = tokio::try_join!(free_connections(source), free_connections(target))?;
-    Ok(wanted.min(at_source).min(at_target).max(1))
-}
-
-async fn free_connections(session: &Session) -> Result<usize, Error> {
-    let row = session
-        .query_typed_one(
-            "select greatest(0, current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8
-                     - (select count(*) from pg_stat_activity where backend_type = 'client backend') - 2)",
-            &[],
-        )
-        .await
-        .map_err(Error::on(session))?;
-    Ok(usize::try_from(row.get::<_, i64>(0)).unwrap_or(0))
+    let (at_source, at_target) = tokio::try_join!(capacity::read(source), capacity::read(target))?;
+    Ok(capacity::jobs(options.jobs, cores, at_source, at_target))
 }
 
 async fn owns_public(target: &Session) -> Result<bool, Error> {

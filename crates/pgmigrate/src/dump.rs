@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use pg_session::{Ident, PgUrl};
+use pg_session::{Ident, PgUrl, Relation};
 use tokio::process::Command;
 
 use crate::error::Error;
@@ -49,6 +49,7 @@ pub(crate) async fn schema(
     source: &PgUrl,
     snapshot: &str,
     excluded_schemas: &[String],
+    excluded_tables: &[Relation],
 ) -> Result<String, Error> {
     let mut command = Command::new(&dump.program);
     command
@@ -75,6 +76,9 @@ pub(crate) async fn schema(
         .kill_on_drop(true);
     for schema in excluded_schemas {
         command.arg(format!("--exclude-schema={}", Ident(schema)));
+    }
+    for table in excluded_tables {
+        command.arg(format!("--exclude-table={table}"));
     }
     let io = |what: &str| {
         let what = what.to_owned();

@@ -87,6 +87,24 @@ pub enum Error {
     /// Arguments that cannot be used.
     #[error("{0}")]
     Arguments(String),
+    /// A row refers to one that is not there, or would.
+    #[error("{message}")]
+    Dangling {
+        /// The foreign key, or the table.
+        object: String,
+        /// What was found.
+        message: String,
+    },
+    /// An option that cannot be used with these databases.
+    #[error("{message}")]
+    Option {
+        /// The option as it was given.
+        option: String,
+        /// What is wrong with it.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
     /// Something that cannot be unless tierlift is at fault.
     #[error("{0}")]
     Internal(String),
@@ -126,7 +144,10 @@ impl Error {
             Self::OtherCopy(_) => "roll that copy back first, or use another empty database".into(),
             Self::Locked { .. } => "wait until it has ended, or end it, then try again".into(),
             Self::Differs { .. } => "do not switch over; find out who wrote to either side, then copy again".into(),
-            Self::Fence { hint, .. } => hint.clone(),
+            Self::Dangling { .. } => {
+                "a filter (--where, --include, --exclude) may have left that row behind: widen it, or remove the rows that refer to it; then roll back and copy again".into()
+            }
+            Self::Fence { hint, .. } | Self::Option { hint, .. } => hint.clone(),
             Self::Arguments(_) => "correct the step's arguments".into(),
             Self::Internal(_) => "report this; the journal and the databases are as the last line says".into(),
         }
@@ -138,7 +159,7 @@ impl Error {
                 FailureKind::Blocked
             }
             Self::Session(error) if error.is_input() => FailureKind::InvalidInput,
-            Self::NoPgDump { .. } | Self::Arguments(_) => FailureKind::InvalidInput,
+            Self::NoPgDump { .. } | Self::Arguments(_) | Self::Option { .. } => FailureKind::InvalidInput,
             Self::Blocked(_) | Self::Differs { .. } | Self::OtherCopy(_) => FailureKind::Blocked,
             Self::Internal(_) => FailureKind::Internal,
             Self::Locked { .. } => FailureKind::Locked,
@@ -149,7 +170,11 @@ impl Error {
     fn object(&self) -> String {
         match self {
             Self::Blocked(findings) => findings.first().map(|f| f.object.clone()).unwrap_or_default(),
-            Self::Entry { object, .. } | Self::Differs { object, .. } | Self::Fence { object, .. } => object.clone(),
+            Self::Entry { object, .. }
+            | Self::Dangling { object, .. }
+            | Self::Differs { object, .. }
+            | Self::Fence { object, .. } => object.clone(),
+            Self::Option { option, .. } => option.clone(),
             Self::Table { table, .. } => format!("table {table}"),
             Self::Locked { target, .. } => format!("target {target}"),
             _ => String::new(),

@@ -4,6 +4,7 @@ use pg_session::{Ident, Session};
 use runbook::{Finding, Severity};
 
 use crate::auth::schema_users;
+use crate::choice::Choice;
 use crate::error::Error;
 use crate::findings::finding;
 use crate::provider::Provider;
@@ -56,12 +57,13 @@ impl Extension {
 pub(crate) async fn extensions(
     source: &Session,
     target: &Session,
-    schemas: &[String],
+    choice: &Choice,
     provider: Provider,
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<Extension>, Error> {
     let sql = concat!(include_str!("sql/app_objects.sql"), include_str!("sql/extensions.sql"));
-    let rows = source.query(sql, &[&schemas]).await.map_err(Error::on(source))?;
+    let (classes, oids): (Vec<u32>, Vec<u32>) = choice.left_out.iter().copied().unzip();
+    let rows = source.query(sql, &[&choice.schemas, &classes, &oids]).await.map_err(Error::on(source))?;
     let offered = target
         .query(
             "select a.name::text, a.default_version, a.installed_version, n.nspname::text

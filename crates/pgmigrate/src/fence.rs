@@ -221,7 +221,7 @@ async fn counters(session: &Session) -> Result<(Writes, String), Error> {
     let (schemas, managed) = catalog::schemas(session, facts.provider).await?;
     // auth.users is copied too where something points at it.
     let watched: Vec<String> = schemas.iter().cloned().chain(managed.into_iter().filter(|s| s == "auth")).collect();
-    Ok((writes::read(session, &watched).await?, catalog::fingerprint(session, &schemas).await?))
+    Ok((writes::read(session, &watched, &[]).await?, catalog::fingerprint(session, &schemas).await?))
 }
 
 async fn setting(session: &Session) -> Result<Option<String>, Error> {

@@ -3,9 +3,14 @@
 use std::collections::BTreeSet;
 
 use pg_session::{Relation, Session, literal};
+use serde::{Deserialize, Serialize};
 
 use crate::ddl;
 use crate::error::Error;
+use crate::existing;
+use crate::mapping;
+use crate::owner;
+use crate::selection::Contents;
 use crate::survey::Survey;
 use crate::toc::Entry;
 
@@ -28,32 +33,42 @@ pub(crate) async fn finish(
     survey: &Survey,
     remaining: &Remaining<'_>,
 ) -> Result<u64, Error> {
+    let contents = survey.wanted.contents;
+    let schemas_now = if contents == Contents::DataOnly { survey.schemas_on_target() } else { survey.schemas.clone() };
     let ((), filled, partitioned) = tokio::try_join!(
-        set_sequences(target, remaining.positions),
+        set_sequences(target, survey, remaining.positions),
         filled_views(source, &survey.schemas),
-        partitioned(target, &survey.schemas)
+        partitioned(target, &schemas_now)
     )?;
     let entries: Vec<&Entry> = remaining.after_data.iter().collect();
     let mut sent = ddl::send(target, &entries, remaining.done).await?;
-    sent += refresh_views(target, remaining, &filled).await?;
+    if contents == Contents::Everything {
+        sent += refresh_views(target, remaining, &filled).await?;
+    }
     analyze(target, &partitioned).await?;
-    target
-        .execute("update tierlift.copy set finished_at = clock_timestamp() where finished_at is null", &[])
-        .await
-        .map_err(Error::on(target))?;
+    if contents == Contents::DataOnly {
+        existing::check_keys(target, survey).await?;
+    }
+    let owners = owner::entries(source, target, survey).await?;
+    sent += ddl::send(target, &owners.iter().collect::<Vec<_>>(), remaining.done).await?;
+    mapping::conclude(target, &survey.wanted).await?;
     Ok(sent)
 }
 
 /// A sequence's position.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Position {
     pub relation: Relation,
     pub last_value: i64,
     pub is_called: bool,
 }
 
-/// Every sequence of `schemas` with its position, identity columns' included.
-pub(crate) async fn sequences(session: &Session, schemas: &[String]) -> Result<Vec<Position>, Error> {
+/// Every sequence of `schemas` but those left out, with its position; identity columns' are included.
+pub(crate) async fn sequences(
+    session: &Session,
+    schemas: &[String],
+    left_out: &BTreeSet<Relation>,
+) -> Result<Vec<Position>, Error> {
     let rows = session
         .query(
             "select n.nspname::text, c.relname::text
@@ -66,8 +81,11 @@ pub(crate) async fn sequences(session: &Session, schemas: &[String]) -> Result<V
         )
         .await
         .map_err(Error::on(session))?;
-    let relations: Vec<Relation> =
-        rows.iter().map(|row| Relation::new(row.get::<_, String>(0), row.get::<_, String>(1))).collect();
+    let relations: Vec<Relation> = rows
+        .iter()
+        .map(|row| Relation::new(row.get::<_, String>(0), row.get::<_, String>(1)))
+        .filter(|relation| !left_out.contains(relation))
+        .collect();
     let mut positions = Vec::with_capacity(relations.len());
     for batch in relations.chunks(BATCH) {
         let selects: Vec<String> = batch
@@ -86,14 +104,17 @@ pub(crate) async fn sequences(session: &Session, schemas: &[String]) -> Result<V
     Ok(positions)
 }
 
-async fn set_sequences(target: &Session, positions: &[Position]) -> Result<(), Error> {
+async fn set_sequences(target: &Session, survey: &Survey, positions: &[Position]) -> Result<(), Error> {
+    if survey.wanted.contents == Contents::SchemaOnly {
+        return Ok(()); // without rows they start anew
+    }
     for batch in positions.chunks(BATCH) {
         let calls: Vec<String> = batch
             .iter()
             .map(|p| {
                 format!(
                     "pg_catalog.setval({}::regclass, {}, {})",
-                    literal(&p.relation.to_string()),
+                    literal(&survey.onto(&p.relation).to_string()),
                     p.last_value,
                     p.is_called
                 )

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::catalog::Table;
 use crate::ddl;
 use crate::error::Error;
+use crate::gate::Gate;
 use crate::queue::Queue;
 use crate::schema::ForeignKey;
 use crate::small;
@@ -34,7 +35,10 @@ pub(crate) struct TableLoad {
 impl TableLoad {
     /// True when it goes with others: nothing of it is worth a round trip of its own.
     fn is_small(&self) -> bool {
-        small::is_small(&self.table) && !self.from_query && self.parts.iter().all(|part| part.parts == 1)
+        small::is_small(&self.table)
+            && !self.from_query
+            && !self.table.existing
+            && self.parts.iter().all(|part| part.parts == 1)
     }
 
     fn has_rows(&self) -> bool {
@@ -48,6 +52,7 @@ pub(crate) struct Load {
     pub foreign_keys: Vec<ForeignKey>,
     pub done_entries: BTreeSet<String>,
     pub meter: Meter,
+    pub gate: Gate,
     /// What this call did, earlier attempts aside.
     pub done: Tally,
 }
@@ -68,9 +73,10 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// A source session that sees exactly what the exported snapshot sees, and a target session.
-    pub async fn connect(source: &PgUrl, target: &PgUrl, snapshot: &str) -> Result<Self, Error> {
-        let (source, target) = tokio::try_join!(reader(source, snapshot), writer(target))?;
+    /// A source session that sees exactly what the exported snapshot sees, and a target session; a quiet one lets no
+    /// trigger and no foreign key act on the rows that it writes.
+    pub async fn connect(source: &PgUrl, target: &PgUrl, snapshot: &str, quiet: bool) -> Result<Self, Error> {
+        let (source, target) = tokio::try_join!(reader(source, snapshot), writer(target, quiet))?;
         Ok(Self { source, target })
     }
 }
@@ -179,12 +185,15 @@ async fn reader(source: &PgUrl, snapshot: &str) -> Result<Session, Error> {
     Ok(session)
 }
 
-async fn writer(target: &PgUrl) -> Result<Session, Error> {
+async fn writer(target: &PgUrl, quiet: bool) -> Result<Session, Error> {
     let session = Session::connect(target, Access::ReadWrite).await?;
     // Losing the last moments of a crashed copy costs nothing (their parts are copied again), waiting for each of
     // thousands of commits to reach the disk does. Nothing is lost once the final, synchronous commit has returned.
-    let settings =
+    let mut settings =
         format!("{} set lock_timeout = 0; set synchronous_commit = off; {SORT_MEMORY}", ddl::SESSION_SETTINGS);
+    if quiet {
+        settings.push_str(" set session_replication_role = replica");
+    }
     session.batch_execute(&settings).await.map_err(Error::on(&session))?;
     Ok(session)
 }
@@ -240,8 +249,7 @@ impl Shared {
                 self.send(target, &[&key.validate]).await?;
             }
             Job::Analyze(tables) => {
-                let names: Vec<String> =
-                    tables.iter().map(|at| self.load.tables[*at].table.relation.to_string()).collect();
+                let names: Vec<String> = tables.iter().map(|at| self.load.tables[*at].table.onto.to_string()).collect();
                 let label = self.load.tables[tables[0]].table.relation.label(); // a job has at least one table
                 let analyzed = target.batch_execute(&format!("analyze {}", names.join(", "))).await;
                 analyzed.map_err(Error::table(&label, "target"))?;
@@ -255,9 +263,11 @@ impl Shared {
         let all: Vec<&TableLoad> = batch.iter().map(|at| &self.load.tables[*at]).collect();
         let unread: Vec<&TableLoad> = all.iter().copied().filter(|t| !t.parts.is_empty()).collect();
         let unread_tables: Vec<&Table> = unread.iter().map(|t| &t.table).collect();
+        let turn = self.load.gate.enter().await?;
         let Ok(Some(rows)) = small::read(&worker.source, &unread_tables, &self.load.meter).await else {
             return Ok(false);
         };
+        drop(turn);
         let pairs: Vec<_> = unread_tables.iter().copied().zip(rows.values()).collect();
         let entries: Vec<&Entry> = all.iter().flat_map(|t| t.indexes.iter().chain(&t.keys)).collect();
         let (sql, sent) = ddl::statements(&entries, &self.load.done_entries);
@@ -286,6 +296,7 @@ impl Shared {
     }
 
     async fn part(&self, worker: &Worker, at: usize, part: &PartRow) -> Result<(), Error> {
+        let _turn = self.load.gate.enter().await?;
         let load = &self.load.tables[at];
         let (rows, bytes) =
             stream::copy_part(&worker.source, &worker.target, &load.table, load.from_query, part, &self.load.meter)

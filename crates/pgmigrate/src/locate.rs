@@ -69,8 +69,10 @@ impl<'a> End<'a> {
 
     async fn buckets(&self, pair: &Pair, mask: i64) -> Result<BTreeMap<i64, Sum>, Error> {
         let sql = format!(
-            "select {} & {mask}, count(*), sum({})::text from only {} group by 1",
-            pair.hash.key_hash, pair.hash.row, self.table.relation
+            "select {} & {mask}, count(*), sum({})::text from {} group by 1",
+            pair.hash.key_hash,
+            pair.hash.row,
+            self.table.from_sql()
         );
         let rows = self.query(&sql, &[]).await?;
         rows.iter().map(|row| Ok((row.get(0), Sum { rows: row.get(1), hash: whole_number(row.get(2))? }))).collect()
@@ -79,8 +81,11 @@ impl<'a> End<'a> {
     /// Key -> (hash of the row, how many such rows, where one of them is).
     async fn rows(&self, pair: &Pair, mask: i64, buckets: &[i64]) -> Result<BTreeMap<String, Found>, Error> {
         let sql = format!(
-            "select {}, sum({})::text, count(*), min(ctid)::text from only {} where {} & {mask} = any ($1) group by 1",
-            pair.hash.key_text, pair.hash.row, self.table.relation, pair.hash.key_hash
+            "select {}, sum({})::text, count(*), min(ctid)::text from {} where {} & {mask} = any ($1) group by 1",
+            pair.hash.key_text,
+            pair.hash.row,
+            self.table.from_sql(),
+            pair.hash.key_hash
         );
         let rows = self.query(&sql, &[&buckets]).await?;
         rows.iter()
@@ -100,10 +105,10 @@ impl<'a> End<'a> {
     ) -> Result<BTreeMap<String, Vec<Option<i64>>>, Error> {
         let hashes: Vec<&str> = pair.hash.columns.iter().map(|(_, sql)| sql.as_str()).collect();
         let sql = format!(
-            "select {0}, array[{1}] from only {2} where {3} & {mask} = any ($1) and {0} = any ($2)",
+            "select {0}, array[{1}] from {2} where {3} & {mask} = any ($1) and {0} = any ($2)",
             pair.hash.key_text,
             hashes.join(", "),
-            self.table.relation,
+            self.table.from_sql(),
             pair.hash.key_hash
         );
         let rows = self.query(&sql, &[&buckets, &keys]).await?;

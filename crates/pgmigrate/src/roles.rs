@@ -3,6 +3,7 @@
 use pg_session::Session;
 use runbook::{Finding, Severity};
 
+use crate::choice::{Choice, RELATION};
 use crate::error::Error;
 use crate::extension::list;
 use crate::findings::finding;
@@ -30,7 +31,7 @@ impl Roles {
 pub(crate) async fn roles(
     source: &Session,
     target: &Session,
-    schemas: &[String],
+    choice: &Choice,
     provider: Provider,
     findings: &mut Vec<Finding>,
 ) -> Result<Roles, Error> {
@@ -42,7 +43,11 @@ pub(crate) async fn roles(
         .map(|row| row.get(0))
         .collect();
     let managed: Vec<&str> = all.iter().map(String::as_str).filter(|r| provider.manages_role(r)).collect();
-    let named = source.query(include_str!("sql/roles.sql"), &[&schemas, &managed]).await.map_err(Error::on(source))?;
+    let stays = choice.oids_left_out(RELATION);
+    let named = source
+        .query(include_str!("sql/roles.sql"), &[&choice.schemas, &managed, &stays])
+        .await
+        .map_err(Error::on(source))?;
     let row = target
         .query_one(
             "select current_user::text, rolsuper or rolcreaterole,

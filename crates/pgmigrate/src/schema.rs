@@ -11,7 +11,7 @@ use crate::survey::Survey;
 use crate::toc::{self, Entry};
 
 /// A schema ready to be sent.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Schema {
     /// Before the data, in order.
     pub before_data: Vec<Entry>,
@@ -52,13 +52,7 @@ pub(crate) fn plan(survey: &Survey, places: &Places, dump: &str, owns_public: bo
     let entries = toc::entries(dump).map_err(|reason| Error::PgDump { stderr: reason })?;
     let tables: BTreeMap<u32, &Relation> = survey.tables.iter().map(|t| (t.oid, &t.relation)).collect();
     let mut filter = Filter { survey, owns_public, skipped: BTreeSet::new(), notes: Vec::new() };
-    let mut schema = Schema {
-        before_data: Vec::new(),
-        of_table: BTreeMap::new(),
-        foreign_keys: Vec::new(),
-        after_data: Vec::new(),
-        notes: Vec::new(),
-    };
+    let mut schema = Schema::default();
     let mut past_data = false;
     for entry in entries {
         past_data |= entry.is_post_data();
@@ -108,12 +102,17 @@ struct Filter<'a> {
 impl Filter<'_> {
     /// The entry as it is sent, or `None`.
     fn decide(&mut self, mut entry: Entry) -> Option<Entry> {
-        let attached = matches!(entry.kind.as_str(), "COMMENT" | "ACL" | "SECURITY LABEL");
+        // Entries without a catalogue of their own are about another: a comment, row security, a sequence's owner.
+        let attached = entry.class == 0 || matches!(entry.kind.as_str(), "COMMENT" | "ACL" | "SECURITY LABEL");
         if attached && entry.dependencies.iter().any(|id| self.skipped.contains(id)) {
             return None;
         }
         if self.survey.managed.skipped.contains(&(entry.class, entry.oid)) {
             return None; // assess has said so
+        }
+        let ties = matches!(entry.kind.as_str(), "SEQUENCE OWNED BY" | "TABLE ATTACH" | "INDEX ATTACH");
+        if ties && self.survey.choice.loose.contains(&Relation::new(&entry.schema, &entry.name)) {
+            return None;
         }
         match entry.kind.as_str() {
             // Extensions are made beforehand, as assess decided; the rest needs a superuser or is the source's own.

@@ -34,6 +34,9 @@ const BATCH_BYTES: u64 = 1024 * 1024;
 /// Compressed values grow when they are read: a batch that exceeds this in memory is left to COPY.
 const BATCH_MEMORY_BYTES: usize = 4 * 1024 * 1024;
 
+/// How often a limited rate is looked at.
+const PAID_AT_ONCE_BYTES: u64 = 64 * 1024;
+
 /// True for a table whose rows go with others'.
 pub(crate) fn is_small(table: &Table) -> bool {
     let columns = table.copied().count();
@@ -82,7 +85,7 @@ pub(crate) async fn read(
     // The simple protocol: no statement is prepared, so it takes one round trip.
     let stream = source.simple_query_raw(&selects.join(" union all ")).await.map_err(Error::on(source))?;
     let mut stream = std::pin::pin!(stream);
-    let mut memory_bytes = 0;
+    let (mut memory_bytes, mut unpaid_bytes) = (0, 0);
     while let Some(message) = stream.try_next().await.map_err(Error::on(source))? {
         let SimpleQueryMessage::Row(row) = message else { continue };
         let (Some(at), Some(tuple)) = (row.get(0).and_then(|at| at.parse::<usize>().ok()), row.get(1)) else {
@@ -98,10 +101,15 @@ pub(crate) async fn read(
         table.rows += 1;
         table.bytes += tuple.len() as u64;
         memory_bytes += tuple.len();
+        unpaid_bytes += tuple.len() as u64;
+        if unpaid_bytes >= PAID_AT_ONCE_BYTES {
+            meter.may_read(std::mem::take(&mut unpaid_bytes)).await;
+        }
         if memory_bytes > BATCH_MEMORY_BYTES {
             return Ok(None);
         }
     }
+    meter.may_read(unpaid_bytes).await;
     meter.add(found.values().map(|t| t.rows).sum(), found.values().map(|t| t.bytes).sum());
     Ok(Some(found))
 }
@@ -120,7 +128,7 @@ pub(crate) fn insert_sql(tables: &[(&Table, &Rows)]) -> String {
         let _ = writeln!(
             sql,
             "insert into {} ({}) overriding system value values {};",
-            table.relation,
+            table.onto,
             table.copied_columns(),
             rows.tuples
         );

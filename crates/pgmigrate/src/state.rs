@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::catalog::ServerFacts;
 use crate::error::Error;
+use crate::selection::Selection;
 
 /// Which database a copy comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,8 @@ pub(crate) struct CopyState {
     pub before: Value,
     /// The source's write counters and definitions when the copy began.
     pub writes: Value,
+    /// What of the source it is a copy of.
+    pub selection: Selection,
     pub schema_done: bool,
     pub finished: bool,
     /// When it began, as the target's clock says.
@@ -53,15 +56,16 @@ pub(crate) async fn read(target: &Session) -> Result<Option<CopyState>, Error> {
     }
     let row = target
         .query_opt(
-            "select source, run, before, writes, schema_done, finished_at is not null, started_at::text from tierlift.copy",
+            "select source, run, before, writes, schema_done, finished_at is not null, started_at::text, selection
+               from tierlift.copy",
             &[],
         )
         .await
         .map_err(Error::on(target))?;
     row.map(|row| {
-        let source = serde_json::from_value(row.get(0)).map_err(|e| {
-            Error::OtherCopy(format!("schema tierlift on the target holds a state of another version ({e})"))
-        })?;
+        let other =
+            |e| Error::OtherCopy(format!("schema tierlift on the target holds a state of another version ({e})"));
+        let source = serde_json::from_value(row.get(0)).map_err(other)?;
         Ok(CopyState {
             source,
             run: row.get(1),
@@ -70,6 +74,7 @@ pub(crate) async fn read(target: &Session) -> Result<Option<CopyState>, Error> {
             schema_done: row.get(4),
             finished: row.get(5),
             started_at: row.get(6),
+            selection: serde_json::from_value(row.get(7)).map_err(other)?,
         })
     })
     .transpose()

@@ -14,6 +14,7 @@ use tokio_postgres::CopyInSink;
 use crate::catalog::Table;
 use crate::error::Error;
 use crate::state::PartRow;
+use crate::throttle::Throttle;
 
 /// Rows arrive one protocol message each; they are gathered to this size, so that the writing side is woken and framed
 /// a few thousand times a gigabyte instead of once a row.
@@ -26,6 +27,7 @@ const CHUNKS_IN_FLIGHT: usize = 4;
 /// What all workers have moved together.
 pub(crate) struct Meter {
     cx: Context,
+    throttle: Throttle,
     rows: AtomicU64,
     bytes: AtomicU64,
     rows_total: Option<u64>,
@@ -35,8 +37,9 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub fn new(cx: &Context, rows_total: u64, bytes_total: u64) -> Self {
+    pub fn new(cx: &Context, rows_total: u64, bytes_total: u64, throttle: Throttle) -> Self {
         Self {
+            throttle,
             cx: cx.clone(),
             rows: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -45,6 +48,11 @@ impl Meter {
             began: Instant::now(),
             next_report_ms: AtomicU64::new(0),
         }
+    }
+
+    /// Waits until this much more may be read.
+    pub async fn may_read(&self, bytes: u64) {
+        self.throttle.take(bytes).await;
     }
 
     /// Counts, and tells whoever watches ten times a second at most.
@@ -87,8 +95,11 @@ pub(crate) async fn copy_part(
     let (read_sql, write_sql) = statements(table, from_query, part);
     // A table copied whole is emptied in the same transaction, so that its rows can go in frozen: no second write of
     // every page later. A part shares its table with others and cannot.
-    let opening =
-        if part.parts == 1 { format!("begin; truncate only {};", table.relation) } else { "begin;".to_owned() };
+    let opening = if part.parts == 1 && !table.existing {
+        format!("begin; truncate only {};", table.onto)
+    } else {
+        "begin;".to_owned()
+    };
     // Sent together: `begin` and the COPY's preparation share a round trip.
     let (opened, sink, stream) = tokio::join!(
         target.batch_execute(&opening),
@@ -120,9 +131,9 @@ pub(crate) async fn copy_part(
     Ok((rows, bytes))
 }
 
-/// Where a table's own rows are read from, not those of its children.
+/// Where a table's own rows are read from, not those of its children; only those that were asked for.
 pub(crate) fn selection(table: &Table) -> String {
-    format!("from only {}", table.relation)
+    format!("from {}", table.from_sql())
 }
 
 fn statements(table: &Table, from_query: bool, part: &PartRow) -> (String, String) {
@@ -130,7 +141,7 @@ fn statements(table: &Table, from_query: bool, part: &PartRow) -> (String, Strin
     let relation = &table.relation;
     let whole = part.parts == 1;
     let list = if columns.is_empty() { String::new() } else { format!(" ({columns})") };
-    let from = if whole && !from_query {
+    let from = if whole && !from_query && table.condition.is_none() {
         format!("{relation}{list}")
     } else {
         let mut range = format!("where ctid >= '({},0)'::pg_catalog.tid", part.first_block);
@@ -145,11 +156,11 @@ fn statements(table: &Table, from_query: bool, part: &PartRow) -> (String, Strin
         options.push("format binary");
     }
     let read_options = if options.is_empty() { String::new() } else { format!(" with ({})", options.join(", ")) };
-    if whole {
+    if whole && !table.existing {
         options.push("freeze");
     }
     let write_options = if options.is_empty() { String::new() } else { format!(" with ({})", options.join(", ")) };
-    (format!("copy {from} to stdout{read_options}"), format!("copy {relation}{list} from stdin{write_options}"))
+    (format!("copy {from} to stdout{read_options}"), format!("copy {}{list} from stdin{write_options}", table.onto))
 }
 
 async fn read_rows(
@@ -168,6 +179,7 @@ async fn read_rows(
             bytes += full.len() as u64;
             meter.add(rows, full.len() as u64);
             rows = 0;
+            meter.may_read(full.len() as u64).await;
             if sender.send(full.freeze()).await.is_err() {
                 return Ok(bytes); // the writer has failed and reports why
             }
@@ -175,6 +187,7 @@ async fn read_rows(
     }
     bytes += chunk.len() as u64;
     meter.add(rows, chunk.len() as u64);
+    meter.may_read(chunk.len() as u64).await;
     // As above: a closed channel means the writer has its own error to report.
     drop(sender.send(chunk.freeze()).await);
     Ok(bytes)

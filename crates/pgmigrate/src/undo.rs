@@ -9,8 +9,11 @@ use runbook::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::existing::{self, DataBefore};
 use crate::leftover;
+use crate::selection::Contents;
 use crate::state;
+use crate::survey::Survey;
 
 /// What the target was like before the copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,12 +25,16 @@ pub(crate) struct Before {
     pub default_privileges: Vec<String>,
     /// Roles the copy makes.
     pub roles: Vec<String>,
+    /// Of a copy into tables that were there: all that it changes.
+    #[serde(default)]
+    pub data: Option<DataBefore>,
 }
 
 /// A schema that was there before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SchemaBefore {
     pub name: String,
+    pub owner: String,
     pub comment: Option<String>,
     pub grants: Vec<Grant>,
 }
@@ -43,9 +50,24 @@ pub(crate) struct Grant {
 
 impl Before {
     /// Reads it from a target that no copy has touched.
-    pub async fn capture(target: &Session, roles: Vec<String>) -> Result<Self, Error> {
-        let default_privileges = default_privileges(target).await?;
-        Ok(Self { schemas: schemas(target).await?, globals: globals(target).await?, default_privileges, roles })
+    pub async fn capture(target: &Session, survey: &Survey) -> Result<Self, Error> {
+        Ok(Self {
+            schemas: schemas(target).await?,
+            globals: globals(target).await?,
+            default_privileges: default_privileges(target).await?,
+            roles: survey.roles.missing.clone(),
+            data: match survey.wanted.contents {
+                Contents::DataOnly => Some(DataBefore::capture(target, survey).await?),
+                _ => None,
+            },
+        })
+    }
+
+    /// As the copy's state keeps it.
+    pub fn read(state: serde_json::Value) -> Result<Self, Error> {
+        serde_json::from_value(state).map_err(|e| {
+            Error::OtherCopy(format!("schema tierlift on the target holds a state of another version ({e})"))
+        })
     }
 }
 
@@ -65,10 +87,7 @@ pub async fn copy_undo(target: &PgUrl, cx: &Context) -> Result<(), Error> {
         cx.note(format!("the copy on the target, begun {}, is another run's and stays", copy.started_at));
         return Ok(());
     }
-    let before: Before = serde_json::from_value(copy.before).map_err(|e| {
-        Error::OtherCopy(format!("schema tierlift on the target holds a state of another version ({e})"))
-    })?;
-    remove(&session, &before).await
+    remove(&session, &Before::read(copy.before)?).await
 }
 
 /// Drops what `before` does not know and restores what it does.
@@ -76,6 +95,10 @@ pub(crate) async fn remove(target: &Session, before: &Before) -> Result<(), Erro
     leftover::end_orphans(target).await?;
     // A forgotten psql with an open transaction must not make this wait forever.
     run(target, "set lock_timeout = '30s'").await?;
+    if let Some(data) = &before.data {
+        existing::take_back(target, data).await?;
+        return run(target, "drop schema if exists tierlift cascade").await;
+    }
     for schema in schemas(target).await? {
         empty_schema(target, &schema.name).await?;
     }
@@ -123,9 +146,20 @@ async fn drop_new_globals(target: &Session, before: &Before) -> Result<(), Error
     Ok(())
 }
 
-/// Comment and privileges as they were.
+/// A schema that is there again under its old name.
+pub(crate) async fn restore(target: &Session, was: &SchemaBefore) -> Result<(), Error> {
+    match schemas(target).await?.iter().find(|is| is.name == was.name) {
+        Some(is) => restore_schema(target, was, is).await,
+        None => Ok(()),
+    }
+}
+
+/// Owner, comment and privileges as they were.
 async fn restore_schema(target: &Session, was: &SchemaBefore, is: &SchemaBefore) -> Result<(), Error> {
     let name = Ident(&was.name);
+    if was.owner != is.owner {
+        run(target, &format!("alter schema {name} owner to {}", Ident(&was.owner))).await?;
+    }
     if was.comment != is.comment {
         let comment = was.comment.as_deref().map_or_else(|| "null".to_owned(), literal);
         run(target, &format!("comment on schema {name} is {comment}")).await?;
@@ -167,7 +201,7 @@ async fn schemas(target: &Session) -> Result<Vec<SchemaBefore>, Error> {
         .map(|row| {
             let grants = serde_json::from_value(row.get(2))
                 .map_err(|e| Error::Internal(format!("privileges of a schema came back in another form: {e}")))?;
-            Ok(SchemaBefore { name: row.get(0), comment: row.get(1), grants })
+            Ok(SchemaBefore { name: row.get(0), comment: row.get(1), grants, owner: row.get(3) })
         })
         .collect()
 }

@@ -15,8 +15,11 @@ use crate::catalog::{self, Table};
 use crate::error::Error;
 use crate::finish;
 use crate::locate;
+use crate::mapping;
 use crate::queue::Queue;
 use crate::row_hash::RowHash;
+use crate::selection::{Contents, Selection};
+use crate::state;
 use crate::survey::Survey;
 
 /// What to compare.
@@ -30,12 +33,14 @@ pub struct VerifyOptions {
     pub jobs: Option<usize>,
     /// Differences named per table; the rest are only counted as one more.
     pub limit: usize,
+    /// What of the source is compared; by default what the copy on the target was asked for.
+    pub selection: Option<Selection>,
 }
 
 impl VerifyOptions {
     /// With every default.
     pub fn new(source: PgUrl, target: PgUrl) -> Self {
-        Self { source, target, jobs: None, limit: 20 }
+        Self { source, target, jobs: None, limit: 20, selection: None }
     }
 }
 
@@ -129,9 +134,13 @@ pub async fn verify(options: &VerifyOptions, cx: &Context) -> Result<Verificatio
         Session::connect(&options.source, Access::ReadOnly),
         Session::connect(&options.target, Access::ReadOnly)
     )?;
-    let survey = Survey::take(&source, &target).await?;
+    let selection = selection(options, &target, cx).await?;
+    let survey = Survey::take(&source, &target, &selection).await?;
     let mut mismatches = Vec::new();
-    let pairs = pairs(&survey, &target, &mut mismatches).await?;
+    let mut pairs = pairs(&survey, &target, &mut mismatches).await?;
+    if survey.wanted.contents == Contents::SchemaOnly {
+        pairs.clear(); // their columns have been compared, and there are no rows
+    }
     let sums = sums(options, &pairs, cx).await?;
     let mut truncated = false;
     for (pair, (from, to)) in pairs.iter().zip(&sums) {
@@ -142,7 +151,9 @@ pub async fn verify(options: &VerifyOptions, cx: &Context) -> Result<Verificatio
         }
     }
     mismatches.extend(sequences(&source, &target, &survey).await?);
-    mismatches.extend(structure(&source, &target, &survey).await?);
+    if survey.wanted.contents != Contents::DataOnly {
+        mismatches.extend(structure(&source, &target, &survey).await?);
+    }
     Ok(Verification {
         tables: pairs.len() as u64,
         rows: sums.iter().map(|(from, _)| catalog::unsigned(from.rows)).sum(),
@@ -150,6 +161,26 @@ pub async fn verify(options: &VerifyOptions, cx: &Context) -> Result<Verificatio
         truncated,
         seconds: began.elapsed().as_secs_f64(),
     })
+}
+
+/// The selection given, else the one that the copy on the target was made with, which is said aloud.
+async fn selection(options: &VerifyOptions, target: &Session, cx: &Context) -> Result<Selection, Error> {
+    if let Some(given) = &options.selection {
+        return Ok(given.clone());
+    }
+    let readable = "select coalesce(has_table_privilege(to_regclass('tierlift.copy'), 'select')
+                                and has_schema_privilege('tierlift', 'usage'), false)";
+    let there = "select to_regclass('tierlift.copy') is not null";
+    for question in [there, readable] {
+        if !target.query_one(question, &[]).await.map_err(Error::on(target))?.get::<_, bool>(0) {
+            return Ok(Selection::default());
+        }
+    }
+    let selection = state::read(target).await?.map(|copy| copy.selection).unwrap_or_else(Selection::default);
+    if !selection.is_everything() {
+        cx.note(format!("compared as it was copied: {}", selection.describe()));
+    }
+    Ok(selection)
 }
 
 /// A table as both ends have it.
@@ -161,7 +192,9 @@ pub(crate) struct Pair {
 }
 
 async fn pairs(survey: &Survey, target: &Session, mismatches: &mut Vec<Mismatch>) -> Result<Vec<Pair>, Error> {
-    let mut schemas: Vec<String> = survey.tables.iter().map(|t| t.relation.schema.clone()).collect();
+    let mut schemas: Vec<String> =
+        survey.tables.iter().map(|t| survey.wanted.schema(&t.relation.schema).to_owned()).collect();
+    schemas.sort();
     schemas.dedup();
     let there: BTreeMap<Relation, Table> =
         catalog::tables(target, &schemas, &[]).await?.into_iter().map(|t| (t.relation.clone(), t)).collect();
@@ -175,7 +208,7 @@ async fn pairs(survey: &Survey, target: &Session, mismatches: &mut Vec<Mismatch>
             source: None,
             target: None,
         };
-        let Some(twin) = there.get(&table.relation) else {
+        let Some(twin) = there.get(&survey.wanted.relation(&table.relation)) else {
             mismatches.push(missing(None));
             continue;
         };
@@ -289,7 +322,7 @@ async fn sum(
             range.push_str(&format!(" and ctid < '({},0)'::tid", block(slice.part + 1)));
         }
     }
-    let sql = format!("select count(*), coalesce(sum({}), 0)::text from only {}{range}", hash.row, table.relation);
+    let sql = format!("select count(*), coalesce(sum({}), 0)::text from {}{range}", hash.row, table.from_sql());
     let label = table.relation.label();
     let row = session.query_one(&sql, &[]).await.map_err(Error::table(&label, side))?;
     Ok(Sum { rows: row.get(0), hash: whole_number(row.get(1))? })
@@ -301,14 +334,23 @@ pub(crate) fn whole_number(text: &str) -> Result<i128, Error> {
 }
 
 async fn sequences(source: &Session, target: &Session, survey: &Survey) -> Result<Vec<Mismatch>, Error> {
-    let (from, to) =
-        tokio::try_join!(finish::sequences(source, &survey.schemas), finish::sequences(target, &survey.schemas))?;
+    let (left_out, nothing) = (&survey.choice.relations_left_out, BTreeSet::new());
+    let there = survey.schemas_on_target();
+    let with_values = survey.wanted.contents != Contents::SchemaOnly;
+    let (from, to) = tokio::try_join!(
+        finish::sequences(source, &survey.schemas, left_out),
+        finish::sequences(target, &there, &nothing)
+    )?;
     let shown = |p: &finish::Position| format!("{}{}", p.last_value, if p.is_called { "" } else { " (not yet used)" });
     Ok(from
         .iter()
         .filter_map(|position| {
-            let twin = to.iter().find(|p| p.relation == position.relation);
-            (twin != Some(position)).then(|| Mismatch {
+            let name = survey.wanted.relation(&position.relation);
+            let twin = to.iter().find(|p| p.relation == name);
+            let same = |twin: &finish::Position| {
+                !with_values || (twin.last_value, twin.is_called) == (position.last_value, position.is_called)
+            };
+            (!twin.is_some_and(same)).then(|| Mismatch {
                 table: format!("sequence {}", position.relation.label()),
                 key: None,
                 column: None,
@@ -323,16 +365,17 @@ async fn sequences(source: &Session, target: &Session, survey: &Survey) -> Resul
 /// Objects of the source that the target lacks, those aside that assess said would not come.
 async fn structure(source: &Session, target: &Session, survey: &Survey) -> Result<Vec<Mismatch>, Error> {
     let sql = concat!(include_str!("sql/app_objects.sql"), include_str!("sql/structure.sql"));
+    let schemas_there = survey.schemas_on_target();
     let (from, to) =
         tokio::try_join!(async { source.query(sql, &[&survey.schemas]).await.map_err(Error::on(source)) }, async {
-            target.query(sql, &[&survey.schemas]).await.map_err(Error::on(target))
+            target.query(sql, &[&schemas_there]).await.map_err(Error::on(target))
         })?;
     let there: BTreeSet<String> = to.iter().map(|row| row.get(2)).collect();
     Ok(from
         .iter()
         .filter(|row| !survey.managed.skipped.contains(&(row.get(0), row.get(1))))
         .map(|row| row.get::<_, String>(2))
-        .filter(|label| !there.contains(label))
+        .filter(|label| !there.contains(&mapping::label(&survey.wanted, label)))
         .map(|table| Mismatch {
             table,
             key: None,

@@ -15,8 +15,8 @@ pub(crate) struct Writes {
 }
 
 /// Reads them. Counters follow a commit with a delay of up to a second or so, never precede it: a reading taken before
-/// a snapshot can only err towards "something changed since".
-pub(crate) async fn read(session: &Session, schemas: &[String]) -> Result<Writes, Error> {
+/// a snapshot can only err towards "something changed since". Tables in `left_out` do not count.
+pub(crate) async fn read(session: &Session, schemas: &[String], left_out: &[u32]) -> Result<Writes, Error> {
     let row = session
         .query_one(
             "select coalesce(sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del), 0)::int8,
@@ -25,8 +25,8 @@ pub(crate) async fn read(session: &Session, schemas: &[String]) -> Result<Writes
                from pg_class c
                join pg_namespace n on n.oid = c.relnamespace
                join pg_stat_all_tables s on s.relid = c.oid
-              where c.relkind = 'r' and n.nspname = any ($1)",
-            &[&schemas],
+              where c.relkind = 'r' and n.nspname = any ($1) and c.oid <> all ($2)",
+            &[&schemas, &left_out],
         )
         .await
         .map_err(Error::on(session))?;

@@ -85,7 +85,7 @@ fn schema_is_equal(pair: &Pair) {
 async fn assess_says_what_stays_behind_and_changes_nothing() {
     let pair = Pair::start(300);
     let (source, target) = (pair.source_state(), pair.target_state());
-    let options = AssessOptions { source: pair.source_url(), target: pair.target_url(), requires: Vec::new() };
+    let options = AssessOptions::new(pair.source_url(), pair.target_url());
     let seen = assess(&options, &cx()).await.expect("assess runs");
     assert!(!seen.is_blocked(), "{:#?}", seen.findings);
     let check = |object: &str| {

@@ -16,7 +16,7 @@ async fn assess_blocks_what_cannot_be_copied() {
         Required { table: "public.messages".into(), columns: vec!["id".into(), "contents".into()] },
         Required { table: "public.massages".into(), columns: Vec::new() },
     ];
-    let options = AssessOptions { source: pair.source_url(), target: pair.target_url(), requires };
+    let options = AssessOptions { requires, ..AssessOptions::new(pair.source_url(), pair.target_url()) };
     let blocks = |options: AssessOptions| async move {
         let seen = assess(&options, &cx()).await.expect("both ends can be read");
         seen.findings.into_iter().filter(|f| f.severity == Severity::Blocks).map(|f| f.object).collect::<Vec<_>>()
@@ -25,15 +25,15 @@ async fn assess_blocks_what_cannot_be_copied() {
     assert_eq!(pair.target_state(), untouched);
 
     // As the application's own role, which sees rows through policies and owns nothing.
-    let as_app = AssessOptions { source: url(&pair.source.app_url), target: pair.target_url(), requires: Vec::new() };
+    let as_app = AssessOptions::new(url(&pair.source.app_url), pair.target_url());
     let seen = blocks(as_app).await;
     assert!(seen.iter().any(|o| o.contains("table auth.users")), "it may not read auth.users: {seen:?}");
 
-    let itself = AssessOptions { source: pair.source_url(), target: pair.source_url(), requires: Vec::new() };
+    let itself = AssessOptions::new(pair.source_url(), pair.source_url());
     assert!(blocks(itself).await.contains(&"database oviya".to_owned()));
 
     pair.on_target("create table public.left_over (id int); create extension vector");
-    let options = AssessOptions { source: pair.source_url(), target: pair.target_url(), requires: Vec::new() };
+    let options = AssessOptions::new(pair.source_url(), pair.target_url());
     let seen = assess(&options, &cx()).await.expect("both ends can be read");
     let not_empty = seen.findings.iter().find(|f| f.severity == Severity::Blocks).expect("it is not empty");
     assert!(not_empty.message.contains("table public.left_over"), "{not_empty:?}");

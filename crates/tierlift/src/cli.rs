@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use pgmigrate::Rate;
 
 /// Move an application up (or back down) an infrastructure tier: planned, verified row by row, undoable.
 #[derive(Debug, Parser)]
@@ -182,37 +183,98 @@ pub struct Pair {
     pub target: String,
 }
 
+/// What of the source comes, and under which names.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Filters")]
+pub struct SelectionArgs {
+    /// Only what this takes: schema or schema.table, with * and ? (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// Nothing that this takes, included or not: schema or schema.table, with * and ? (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Everything but rows; sequences start anew
+    #[arg(long, conflicts_with = "data_only")]
+    pub schema_only: bool,
+    /// Rows and sequences only, into the target's own, empty tables
+    #[arg(long)]
+    pub data_only: bool,
+    /// What is in schema OLD arrives in schema NEW (repeatable)
+    #[arg(long, value_name = "OLD=NEW")]
+    pub map_schema: Vec<String>,
+    /// What belongs to role OLD will belong to role NEW, which the target must have (repeatable)
+    #[arg(long, value_name = "OLD=NEW")]
+    pub map_owner: Vec<String>,
+    /// Only rows of a table for which an SQL condition holds on the source (repeatable)
+    #[arg(long = "where", value_name = "TABLE=CONDITION")]
+    pub conditions: Vec<String>,
+}
+
+const FILTER_HELP: &str = "\
+Names and globs: names are case-sensitive and stand as they are; * takes any characters, ? one. A name with dots,
+quotes or wildcards of its own goes into double quotes: 'public.\"Mood Entries\"'. --exclude wins over --include. A
+filter that matches nothing is an error. What cannot be without something left out (a foreign key, a view) is left
+out as well and named; a table never is: then nothing starts.";
+
+const VERIFY_HELP: &str = "\
+Without any filter, what a copy on the target was made with is compared.
+
+Examples:
+  tierlift pg verify --source env:OLD_URL --target env:NEW_URL
+  tierlift pg verify --source env:OLD_URL --target env:NEW_URL --include 'public.messages'";
+
 /// `pg ...`.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
   tierlift pg assess --source env:OLD_URL --target env:NEW_URL
   tierlift pg copy   --source env:OLD_URL --target env:NEW_URL --jobs 4 --yes
-  tierlift pg verify --source env:OLD_URL --target env:NEW_URL --json")]
+  tierlift pg verify --source env:OLD_URL --target env:NEW_URL --json
+  tierlift pg copy   ... --exclude audit --exclude 'public.*_log' --where \"public.events=created_at >= '2026-01-01'\"
+  tierlift pg copy   ... --schema-only --map-schema public=app --map-owner postgres=app_owner
+  tierlift pg copy   ... --max-rate 20MB/s --max-source-sessions 10")]
 pub enum PgCommand {
     /// Look at both databases and say what stands in the way (exit 4 when something does)
+    #[command(after_help = FILTER_HELP)]
     Assess {
         /// The databases.
         #[command(flatten)]
         pair: Pair,
+        /// What of the source.
+        #[command(flatten)]
+        selection: SelectionArgs,
     },
-    /// Copy the source, whole, into an empty target
+    /// Copy the source, whole or filtered, into an empty target
+    #[command(after_help = FILTER_HELP)]
     Copy {
         /// The databases.
         #[command(flatten)]
         pair: Pair,
-        /// Tables copied at once (default: what both ends can take)
+        /// What of the source.
+        #[command(flatten)]
+        selection: SelectionArgs,
+        /// Tables copied at once (default: what both ends' settings, their free connections and our cores allow, 2 to 8)
         #[arg(long, value_parser = at_least_one)]
         jobs: Option<usize>,
+        /// Read the source no faster than this, all jobs together, e.g. 20MB/s or 512KiB/s
+        #[arg(long, value_name = "RATE")]
+        max_rate: Option<Rate>,
+        /// Start no further reader while the source has more active sessions than this beside ours; one always goes on
+        #[arg(long, value_name = "N")]
+        max_source_sessions: Option<u32>,
         /// Do not ask before starting
         #[arg(long, short)]
         yes: bool,
     },
     /// Compare the contents of both databases row by row (exit 0 equal, 4 different)
+    #[command(after_help = VERIFY_HELP)]
     Verify {
         /// The databases.
         #[command(flatten)]
         pair: Pair,
+        /// What of the source.
+        #[command(flatten)]
+        selection: SelectionArgs,
         /// Tables compared at once (default: what both ends can take)
         #[arg(long, value_parser = at_least_one)]
         jobs: Option<usize>,

@@ -1,13 +1,13 @@
--- $1: schemas. Roles named by privileges and policies there, owners' own grants aside; in the order they were
--- made, which is the order in which servers list a policy's roles.
+-- $1: schemas; $2: roles of the provider's; $3: relations that stay behind. Roles named by privileges and policies
+-- there, owners' own grants aside; in the order they were made, which is the order in which servers list a policy's roles.
 select r.rolname::text
   from (
     select x.grantee, c.relowner from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-     cross join lateral aclexplode(c.relacl) x where n.nspname = any ($1)
+     cross join lateral aclexplode(c.relacl) x where n.nspname = any ($1) and c.oid <> all ($3)
     union
     select x.grantee, c.relowner from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
       join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-     cross join lateral aclexplode(a.attacl) x where n.nspname = any ($1)
+     cross join lateral aclexplode(a.attacl) x where n.nspname = any ($1) and c.oid <> all ($3)
     union
     select x.grantee, p.proowner from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
      cross join lateral aclexplode(p.proacl) x where n.nspname = any ($1)
@@ -25,7 +25,7 @@ select r.rolname::text
      where (d.defaclnamespace = 0 or n.nspname = any ($1)) and o.rolname <> all ($2)
     union
     select unnest(p.polroles), 0 from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid
-      join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = any ($1)
+      join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = any ($1) and c.oid <> all ($3)
   ) named (role, owner)
   join pg_catalog.pg_roles r on r.oid = named.role
  where named.role <> named.owner and r.rolname !~ '^pg_'

@@ -6,6 +6,7 @@ create table tierlift.copy (
     run text,
     before jsonb not null,
     writes jsonb not null,
+    selection jsonb not null,
     schema_done boolean not null default false,
     started_at timestamptz not null default clock_timestamp(),
     finished_at timestamptz

@@ -199,7 +199,7 @@ impl Live {
         let (source, target) = (run::database(inputs, "source")?, run::database(inputs, "target")?);
         let assessment = match (&source, &target) {
             (Some(source), Some(target)) => {
-                let options = AssessOptions { source: source.clone(), target: target.clone(), requires: Vec::new() };
+                let options = AssessOptions::new(source.clone(), target.clone());
                 Some(pgmigrate::assess(&options, &Context::detached("plan", Arc::new(Quiet))).await?)
             }
             _ => None,

@@ -1,10 +1,11 @@
 //! `pg assess|copy|verify`: the engine's own pieces, without a playbook.
 
-use pgmigrate::{AssessOptions, Assessment, CopyOptions, Verification, VerifyOptions};
+use pg_session::PgUrl;
+use pgmigrate::{AssessOptions, Assessment, CopyOptions, Selection, Verification, VerifyOptions};
 use runbook::{Context, Failure, Finding};
 use serde_json::json;
 
-use crate::cli::{Global, Pair, PgCommand};
+use crate::cli::{Global, Pair, PgCommand, SelectionArgs};
 use crate::commands::{confirm, database_url};
 use crate::output::data;
 use crate::reporter::severity_word;
@@ -14,14 +15,34 @@ use crate::{exit, screen, target_lock};
 /// Runs one of them.
 pub async fn run(global: &Global, command: PgCommand) -> Result<u8, Failure> {
     match command {
-        PgCommand::Assess { pair } => assess(global, &pair).await,
-        PgCommand::Copy { pair, jobs, yes } => copy(global, &pair, jobs, yes).await,
-        PgCommand::Verify { pair, jobs } => verify(global, &pair, jobs).await,
+        PgCommand::Assess { pair, selection } => assess(global, &pair, &selection.into()).await,
+        PgCommand::Copy { pair, selection, jobs, max_rate, max_source_sessions, yes } => {
+            let (source, target) = urls(&pair)?;
+            let mut options = CopyOptions::new(source, target);
+            options.jobs = jobs;
+            options.selection = selection.into();
+            options.max_rate = max_rate;
+            options.max_source_sessions = max_source_sessions;
+            copy(global, &options, yes).await
+        }
+        PgCommand::Verify { pair, selection, jobs } => verify(global, &pair, selection.into(), jobs).await,
     }
 }
 
-async fn assess(global: &Global, pair: &Pair) -> Result<u8, Failure> {
-    let assessment = look(global, pair).await?;
+impl From<SelectionArgs> for Selection {
+    fn from(args: SelectionArgs) -> Self {
+        let SelectionArgs { include, exclude, schema_only, data_only, map_schema, map_owner, conditions } = args;
+        Self { include, exclude, schema_only, data_only, map_schema, map_owner, conditions }
+    }
+}
+
+fn urls(pair: &Pair) -> Result<(PgUrl, PgUrl), Failure> {
+    Ok((database_url(&pair.source, "--source")?, database_url(&pair.target, "--target")?))
+}
+
+async fn assess(global: &Global, pair: &Pair, selection: &Selection) -> Result<u8, Failure> {
+    let (source, target) = urls(pair)?;
+    let assessment = look(global, source, target, selection).await?;
     if global.json {
         data(format_args!("{}", json!({"event": "assessed", "assessment": assessment})));
     } else {
@@ -30,20 +51,17 @@ async fn assess(global: &Global, pair: &Pair) -> Result<u8, Failure> {
     Ok(if assessment.is_blocked() { exit::BLOCKED } else { exit::DONE })
 }
 
-async fn look(global: &Global, pair: &Pair) -> Result<Assessment, Failure> {
-    let options = AssessOptions {
-        source: database_url(&pair.source, "--source")?,
-        target: database_url(&pair.target, "--target")?,
-        requires: Vec::new(),
-    };
+async fn look(global: &Global, source: PgUrl, target: PgUrl, selection: &Selection) -> Result<Assessment, Failure> {
+    let mut options = AssessOptions::new(source, target);
+    options.selection = selection.clone();
     let cx = Context::detached("assess", screen(global));
     Ok(pgmigrate::assess(&options, &cx).await?)
 }
 
-async fn copy(global: &Global, pair: &Pair, jobs: Option<usize>, yes: bool) -> Result<u8, Failure> {
+async fn copy(global: &Global, options: &CopyOptions, yes: bool) -> Result<u8, Failure> {
     // Who has said yes already is not shown what would happen: the copy looks for itself, and stops for the same reasons.
     if !yes {
-        let assessment = look(global, pair).await?;
+        let assessment = look(global, options.source.clone(), options.target.clone(), &options.selection).await?;
         if !global.json {
             print_assessment(&assessment);
         }
@@ -55,11 +73,8 @@ async fn copy(global: &Global, pair: &Pair, jobs: Option<usize>, yes: bool) -> R
         }
         confirm(yes, "Copy now?")?;
     }
-    let mut options =
-        CopyOptions::new(database_url(&pair.source, "--source")?, database_url(&pair.target, "--target")?);
-    options.jobs = jobs;
     let _lock = target_lock::take(&options.target).await?;
-    let report = pgmigrate::copy(&options, &Context::detached("copy", screen(global))).await?;
+    let report = pgmigrate::copy(options, &Context::detached("copy", screen(global))).await?;
     if global.json {
         data(format_args!("{}", json!({"event": "copied", "report": report})));
     } else {
@@ -77,10 +92,11 @@ async fn copy(global: &Global, pair: &Pair, jobs: Option<usize>, yes: bool) -> R
     Ok(exit::DONE)
 }
 
-async fn verify(global: &Global, pair: &Pair, jobs: Option<usize>) -> Result<u8, Failure> {
-    let mut options =
-        VerifyOptions::new(database_url(&pair.source, "--source")?, database_url(&pair.target, "--target")?);
+async fn verify(global: &Global, pair: &Pair, selection: Selection, jobs: Option<usize>) -> Result<u8, Failure> {
+    let (source, target) = urls(pair)?;
+    let mut options = VerifyOptions::new(source, target);
     options.jobs = jobs;
+    options.selection = (!selection.is_everything()).then_some(selection);
     let verification = pgmigrate::verify(&options, &Context::detached("verify", screen(global))).await?;
     if global.json {
         data(format_args!("{}", json!({"event": "verified", "verification": verification})));
