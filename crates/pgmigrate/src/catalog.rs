@@ -78,7 +78,7 @@ impl Table {
     }
 
     /// What its rows are read from, for `from`.
-    pub fn from_sql(&self) -> String {
+    pub fn rows_sql(&self) -> String {
         match &self.condition {
             None => format!("only {}", self.relation),
             // On a line of its own: it may end in a comment.

@@ -95,7 +95,7 @@ async fn leaves(source: &Session, relation: &Relation) -> Result<Vec<u32>, Error
 
 /// What the planner expects; it parses and plans the condition exactly as the copy will. One statement, by protocol.
 async fn rows_expected(source: &Session, table: &Table) -> Result<u64, tokio_postgres::Error> {
-    let sql = format!("explain (format json) select from {}", table.from_sql());
+    let sql = format!("explain (format json) select from {}", table.rows_sql());
     let row = source.query_one(&sql, &[]).await?;
     let plan: serde_json::Value = row.get(0);
     Ok(unsigned(plan[0]["Plan"]["Plan Rows"].as_f64().map_or(0, |rows| rows as i64)))

@@ -3,7 +3,7 @@
 //! Every piece is recorded on the target in the transaction that makes it, so a copy that was killed at any moment
 //! continues where it was and repeats nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -14,8 +14,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::assess::pooler_findings;
-use crate::catalog::Table;
 use crate::capacity;
+use crate::catalog::Table;
 use crate::checks;
 use crate::choice::{Choice, RELATION};
 use crate::dump;
@@ -160,10 +160,14 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
     };
     let (sql, (survey, places, positions, owns_public, state, findings, workers)) =
         tokio::try_join!(schema_dump, preparation)?;
-    let jobs = workers.len();
+    let (jobs, tables) = (workers.len(), survey.tables.len());
     if state.finished {
-        return report(&target, &Tally::default(), Outcome { began, resumed: true, jobs, findings, notes: Vec::new() })
-            .await;
+        return report(
+            &target,
+            &Tally::default(),
+            Outcome { tables, began, resumed: true, jobs, findings, notes: Vec::new() },
+        )
+        .await;
     }
     let resumed = state.schema_done;
     let schema = match sql {
@@ -188,7 +192,7 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
         todo.entry(part.relation.clone()).or_default().push(part);
     }
     let Schema { before_data, mut of_table, foreign_keys, after_data, notes } = schema;
-    let tables = survey
+    let loads = survey
         .tables
         .iter()
         .map(|table| {
@@ -205,7 +209,8 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
     let meter = Meter::new(cx, survey.rows_estimate(), survey.bytes(), Throttle::new(options.max_rate));
     let gate = Gate::new(&options.source, options.max_source_sessions, cx);
     meter.add(catalog::unsigned(rows_before), catalog::unsigned(bytes_before));
-    let load = Load { tables, foreign_keys, done_entries: done_entries.clone(), meter, gate, done: Tally::default() };
+    let load =
+        Load { tables: loads, foreign_keys, done_entries: done_entries.clone(), meter, gate, done: Tally::default() };
     let tally = load::run(load, workers).await.map_err(|e| explain(e, options))?;
     tally.entries.fetch_add(entries_now, Ordering::Relaxed);
     if let (true, Some(note)) = (data_only, existing::views_to_refresh(&target, &survey).await?) {
@@ -220,7 +225,7 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
     };
     let sent = finish::finish(&source, &target, &survey, &remaining).await.map_err(|e| explain(e, options))?;
     tally.entries.fetch_add(sent, Ordering::Relaxed);
-    let report = report(&target, &tally, Outcome { began, resumed, jobs, findings, notes }).await?;
+    let report = report(&target, &tally, Outcome { tables, began, resumed, jobs, findings, notes }).await?;
     cx.progress(runbook::Progress {
         item: "copy".into(),
         rows: report.rows,
@@ -488,6 +493,7 @@ async fn owns_public(target: &Session) -> Result<bool, Error> {
 }
 
 struct Outcome {
+    tables: usize,
     began: Instant,
     resumed: bool,
     jobs: usize,
@@ -497,9 +503,8 @@ struct Outcome {
 
 async fn report(target: &Session, tally: &Tally, outcome: Outcome) -> Result<CopyReport, Error> {
     let parts = state::parts(target).await?;
-    let tables: BTreeSet<&str> = parts.iter().map(|p| p.relation.as_str()).collect();
     Ok(CopyReport {
-        tables: tables.len() as u64,
+        tables: outcome.tables as u64,
         rows: parts.iter().map(|p| catalog::unsigned(p.rows)).sum(),
         bytes: parts.iter().map(|p| catalog::unsigned(p.bytes)).sum(),
         rows_now: tally.rows.load(Ordering::Relaxed),

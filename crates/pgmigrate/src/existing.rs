@@ -224,50 +224,63 @@ pub(crate) async fn check_keys(target: &Session, survey: &Survey) -> Result<(), 
     Ok(())
 }
 
-/// Empties exactly the tables that were filled, and sets the sequences back.
+/// Empties exactly the tables that were filled, and sets the sequences back, in one transaction.
 pub(crate) async fn take_back(target: &Session, before: &DataBefore) -> Result<(), Error> {
-    let run = async |sql: &str| target.batch_execute(sql).await.map_err(Error::on(target));
-    let names: Vec<String> = before.tables.iter().map(ToString::to_string).collect();
-    if !names.is_empty() {
-        // Another table that refers to one of these forbids truncating it, even when that other is empty.
-        let rows = target
-            .query(
-                "select distinct conrelid::regclass::text, confrelid::regclass::text from pg_constraint
-                  where contype = 'f' and confrelid = any ($1::text[]::regclass[]) and conrelid <> all ($1::text[]::regclass[])
-                  order by 1",
-                &[&names],
-            )
-            .await
-            .map_err(Error::on(target))?;
-        for row in &rows {
-            let (outside, inside): (&str, &str) = (row.get(0), row.get(1));
-            if target
-                .query_opt(&format!("select from {outside} limit 1"), &[])
-                .await
-                .map_err(Error::on(target))?
-                .is_some()
-            {
-                return Err(Error::Dangling {
-                    object: format!("table {outside}"),
-                    message: format!("it has rows and refers to {inside}, which is to be emptied"),
-                });
-            }
+    target.batch_execute("begin").await.map_err(Error::on(target))?;
+    let done = async {
+        empty(target, &before.tables).await?;
+        for p in &before.sequences {
+            let sql = format!(
+                "select setval({}::regclass, {}, {})",
+                literal(&p.relation.to_string()),
+                p.last_value,
+                p.is_called
+            );
+            target.batch_execute(&sql).await.map_err(Error::on(target))?;
         }
-        let mut outsiders: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
-        outsiders.dedup();
-        // They are empty, so that truncating them too changes nothing.
-        let all: Vec<String> =
-            names.iter().map(|n| format!("only {n}")).chain(outsiders.iter().map(|n| (*n).to_owned())).collect();
-        run(&format!("truncate {}", all.join(", "))).await?;
+        target.batch_execute("commit").await.map_err(Error::on(target))
+    };
+    if let Err(error) = done.await {
+        // Best effort: when the connection itself broke, the server rolls back without being told.
+        drop(target.batch_execute("rollback").await);
+        return Err(error);
     }
-    let calls: Vec<String> = before
-        .sequences
-        .iter()
-        .map(|p| {
-            format!("select setval({}::regclass, {}, {})", literal(&p.relation.to_string()), p.last_value, p.is_called)
-        })
-        .collect();
-    if calls.is_empty() { Ok(()) } else { run(&calls.join(";\n")).await }
+    Ok(())
+}
+
+async fn empty(target: &Session, tables: &[Relation]) -> Result<(), Error> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    // Another table that refers to one of these forbids truncating it, even when that other is empty.
+    let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
+    let rows = target
+        .query(
+            "select conrelid::regclass::text, min(confrelid::regclass::text) from pg_constraint
+              where contype = 'f' and confrelid = any ($1::text[]::regclass[]) and conrelid <> all ($1::text[]::regclass[])
+              group by 1 order by 1",
+            &[&names],
+        )
+        .await
+        .map_err(Error::on(target))?;
+    let mut all: Vec<String> = names.iter().map(|name| format!("only {name}")).collect();
+    for row in &rows {
+        let (outside, inside): (&str, &str) = (row.get(0), row.get(1));
+        // Locked, so that it is still empty when it is truncated along, which then changes nothing.
+        let sql = format!("lock table {outside} in access exclusive mode");
+        target.batch_execute(&sql).await.map_err(Error::on(target))?;
+        let filled =
+            target.query_opt(&format!("select from {outside} limit 1"), &[]).await.map_err(Error::on(target))?;
+        if filled.is_some() {
+            return Err(Error::Option {
+                option: format!("table {outside}"),
+                message: format!("it has rows and refers to {inside}, which is to be emptied"),
+                hint: format!("empty {outside}, or drop its foreign key, then roll back again"),
+            });
+        }
+        all.push(outside.to_owned());
+    }
+    target.batch_execute(&format!("truncate {}", all.join(", "))).await.map_err(Error::on(target))
 }
 
 /// For a note: what the copy leaves to the operator.

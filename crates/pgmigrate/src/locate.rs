@@ -72,7 +72,7 @@ impl<'a> End<'a> {
             "select {} & {mask}, count(*), sum({})::text from {} group by 1",
             pair.hash.key_hash,
             pair.hash.row,
-            self.table.from_sql()
+            self.table.rows_sql()
         );
         let rows = self.query(&sql, &[]).await?;
         rows.iter().map(|row| Ok((row.get(0), Sum { rows: row.get(1), hash: whole_number(row.get(2))? }))).collect()
@@ -84,7 +84,7 @@ impl<'a> End<'a> {
             "select {}, sum({})::text, count(*), min(ctid)::text from {} where {} & {mask} = any ($1) group by 1",
             pair.hash.key_text,
             pair.hash.row,
-            self.table.from_sql(),
+            self.table.rows_sql(),
             pair.hash.key_hash
         );
         let rows = self.query(&sql, &[&buckets]).await?;
@@ -108,7 +108,7 @@ impl<'a> End<'a> {
             "select {0}, array[{1}] from {2} where {3} & {mask} = any ($1) and {0} = any ($2)",
             pair.hash.key_text,
             hashes.join(", "),
-            self.table.from_sql(),
+            self.table.rows_sql(),
             pair.hash.key_hash
         );
         let rows = self.query(&sql, &[&buckets, &keys]).await?;

@@ -133,7 +133,7 @@ pub(crate) async fn copy_part(
 
 /// Where a table's own rows are read from, not those of its children; only those that were asked for.
 pub(crate) fn selection(table: &Table) -> String {
-    format!("from {}", table.from_sql())
+    format!("from {}", table.rows_sql())
 }
 
 fn statements(table: &Table, from_query: bool, part: &PartRow) -> (String, String) {

@@ -322,7 +322,7 @@ async fn sum(
             range.push_str(&format!(" and ctid < '({},0)'::tid", block(slice.part + 1)));
         }
     }
-    let sql = format!("select count(*), coalesce(sum({}), 0)::text from {}{range}", hash.row, table.from_sql());
+    let sql = format!("select count(*), coalesce(sum({}), 0)::text from {}{range}", hash.row, table.rows_sql());
     let label = table.relation.label();
     let row = session.query_one(&sql, &[]).await.map_err(Error::table(&label, side))?;
     Ok(Sum { rows: row.get(0), hash: whole_number(row.get(1))? })

@@ -93,3 +93,33 @@ fn password(url: &str) -> String {
         url.split_once("://").and_then(|(_, rest)| rest.split_once('@')).expect("the sandbox's URLs have one").0;
     user_info.split_once(':').expect("and a password").1.to_owned()
 }
+
+#[test]
+fn a_part_of_a_database_is_selected_in_the_playbook() {
+    let check = |action: &str, more: Value, expect: Option<&str>| {
+        let mut with = json!({ "source": "postgresql://u@a/x", "target": "postgresql://u@b/x" });
+        with.as_object_mut().expect("it is an object").extend(more.as_object().expect("it is one too").clone());
+        match (inspect(action, &with).expect("it is ours"), expect) {
+            (Ok(_), None) => {}
+            (Err(failure), Some(part)) => {
+                assert_eq!(failure.kind, FailureKind::InvalidInput);
+                assert!(failure.message.contains(part), "{failure}");
+            }
+            (Ok(_), Some(part)) => panic!("{with} should say {part}"),
+            (Err(failure), None) => panic!("{with}: {failure}"),
+        }
+    };
+    let select = json!({
+        "include": ["public"], "exclude": ["public.*_log"], "map_schema": ["public=app"], "map_owner": ["a=b"],
+        "where": ["public.t=id > 5"],
+    });
+    for action in ["pg.assess", "pg.copy", "pg.verify"] {
+        check(action, json!({ "select": select }), None);
+        check(action, json!({ "select": { "data_only": true } }), None);
+        check(action, json!({ "select": { "inclde": [] } }), Some("inclde"));
+        check(action, json!({ "include": [] }), Some("include"));
+    }
+    check("pg.copy", json!({ "max_rate": "20MB/s", "max_source_sessions": 10 }), None);
+    check("pg.copy", json!({ "max_rate": "20Mb/s" }), Some("e.g. 20MB/s"));
+    check("pg.verify", json!({ "max_rate": "20MB/s" }), Some("max_rate"));
+}
