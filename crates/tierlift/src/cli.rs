@@ -183,38 +183,45 @@ pub struct Pair {
     pub target: String,
 }
 
+/// A heading of its own: one set for the whole group would go on below it.
+const FILTERS: &str = "Filters";
+
 /// What of the source comes, and under which names.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Filters")]
 pub struct SelectionArgs {
     /// Only what this takes: schema or schema.table, with * and ? (repeatable)
-    #[arg(long, value_name = "GLOB")]
+    #[arg(help_heading = FILTERS, long, value_name = "GLOB")]
     pub include: Vec<String>,
     /// Nothing that this takes, included or not: schema or schema.table, with * and ? (repeatable)
-    #[arg(long, value_name = "GLOB")]
+    #[arg(help_heading = FILTERS, long, value_name = "GLOB")]
     pub exclude: Vec<String>,
     /// Everything but rows; sequences start anew
-    #[arg(long, conflicts_with = "data_only")]
+    #[arg(help_heading = FILTERS, long, conflicts_with = "data_only")]
     pub schema_only: bool,
     /// Rows and sequences only, into the target's own, empty tables
-    #[arg(long)]
+    #[arg(help_heading = FILTERS, long)]
     pub data_only: bool,
     /// What is in schema OLD arrives in schema NEW (repeatable)
-    #[arg(long, value_name = "OLD=NEW")]
+    #[arg(help_heading = FILTERS, long, value_name = "OLD=NEW")]
     pub map_schema: Vec<String>,
     /// What belongs to role OLD will belong to role NEW, which the target must have (repeatable)
-    #[arg(long, value_name = "OLD=NEW")]
+    #[arg(help_heading = FILTERS, long, value_name = "OLD=NEW")]
     pub map_owner: Vec<String>,
     /// Only rows of a table for which an SQL condition holds on the source (repeatable)
-    #[arg(long = "where", value_name = "TABLE=CONDITION")]
+    #[arg(help_heading = FILTERS, long = "where", value_name = "TABLE=CONDITION")]
     pub conditions: Vec<String>,
 }
 
 const FILTER_HELP: &str = "\
-Names and globs: names are case-sensitive and stand as they are; * takes any characters, ? one. A name with dots,
-quotes or wildcards of its own goes into double quotes: 'public.\"Mood Entries\"'. --exclude wins over --include. A
-filter that matches nothing is an error. What cannot be without something left out (a foreign key, a view) is left
-out as well and named; a table never is: then nothing starts.";
+Names are case-sensitive; * takes any characters, ? one. A name with dots, quotes or wildcards
+of its own goes into double quotes. --exclude wins over --include. A filter that matches nothing
+is an error. What cannot be without something left out (a foreign key, a view) is left out too
+and named; a table never is: then nothing starts.
+
+Examples:
+  --exclude audit --exclude 'public.*_log' --include 'public.\"Mood Entries\"'
+  --where \"public.events=created_at >= '2026-01-01'\"
+  --schema-only --map-schema public=app --map-owner postgres=app_owner";
 
 const VERIFY_HELP: &str = "\
 Without any filter, what a copy on the target was made with is compared.
