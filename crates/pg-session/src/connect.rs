@@ -203,7 +203,11 @@ async fn explain(url: &PgUrl, error: &tokio_postgres::Error) -> SessionError {
         None if is_tls_error(error) => SessionError::Tls {
             endpoint,
             reason,
-            advice: "check that the port is the server's own, and sslmode in the URL".into(),
+            advice: match url.tls.direct {
+                true => "sslnegotiation=direct needs PostgreSQL 17 or newer with TLS; leave it out for an older one",
+                false => "check that the port is the server's own, and sslmode in the URL",
+            }
+            .into(),
         },
         None if reason.contains("password missing") => {
             SessionError::Refused { endpoint, user, reason: "it asks for a password and the URL has none".into() }

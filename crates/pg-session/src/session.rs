@@ -1,6 +1,8 @@
 //! One connection with pinned settings.
 
 use std::ops::{Deref, DerefMut};
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -28,6 +30,8 @@ pub enum Access {
 pub struct Session {
     client: Client,
     driver: JoinHandle<()>,
+    /// Why the server ended it, if it did.
+    ended: Arc<OnceLock<DbError>>,
     url: PgUrl,
     server_version_num: u32,
     backend: Backend,
@@ -59,18 +63,28 @@ impl Session {
         let deadline = Instant::now() + Duration::from_secs(url.connect_timeout_s);
         let (client, connection) = connect::open(url, deadline).await?;
         let major = connection.parameter("server_version").and_then(major_of);
-        // The driver ends when the client is dropped or the connection breaks; either way the client's next call
-        // reports it.
-        let driver = tokio::spawn(async move { drop(connection.await) });
-        let mut session = Self { client, driver, url: url.clone(), server_version_num: 0, backend: Backend::default() };
+        let ended = Arc::new(OnceLock::new());
+        // The driver ends when the client is dropped or the connection breaks.
+        let driver = tokio::spawn({
+            let ended = Arc::clone(&ended);
+            async move {
+                // Pinned, so that it lives until its end is noted: only then does the client's next call fail.
+                let mut connection = pin!(connection);
+                if let Err(error) = connection.as_mut().await {
+                    ended.get_or_init(|| DbError::from(&error));
+                }
+            }
+        });
+        let (url, backend) = (url.clone(), Backend::default());
+        let mut session = Self { client, driver, ended, url, server_version_num: 0, backend };
         match timeout_at(deadline, session.pin_settings(access, major)).await {
             Ok(pinned) => pinned?,
             Err(_) => {
                 return Err(SessionError::Unavailable {
-                    endpoint: url.endpoint(),
+                    endpoint: session.url.endpoint(),
                     reason: format!(
                         "it let us in, but answered nothing within {} s; a pooler does that while its pool is full",
-                        url.connect_timeout_s
+                        session.url.connect_timeout_s
                     ),
                 });
             }
@@ -93,9 +107,14 @@ impl Session {
         self.server_version_num / 10_000
     }
 
-    /// A statement's error with this session's endpoint.
+    /// A statement's error with this session's endpoint. Of a session that the server has ended, its reason for that:
+    /// the statement that finds out is only told that the connection is closed.
     pub fn error(&self, error: &tokio_postgres::Error) -> SessionError {
-        SessionError::Statement { endpoint: self.url.endpoint(), source: DbError::from(error) }
+        let source = match self.ended.get().filter(|_| error.is_closed()) {
+            Some(reason) => reason.clone(),
+            None => DbError::from(error),
+        };
+        SessionError::Statement { endpoint: self.url.endpoint(), source }
     }
 
     /// Which process of which server answered while connecting.

@@ -88,7 +88,7 @@ fn certificate(problem: &CertificateError) -> (String, String) {
                 )
             } else {
                 (
-                    format!("its certificate is for {}, not for {expected}", presented.join(", ")),
+                    format!("its certificate is for {}, not for {expected}", names(presented)),
                     "connect by a name the certificate has, or, with sslrootcert=FILE of an authority that signs for \
                      this server only, use sslmode=verify-ca",
                 )
@@ -109,6 +109,15 @@ fn certificate(problem: &CertificateError) -> (String, String) {
         other => (format!("its certificate is refused: {other}"), "have the server's certificate issued anew"),
     };
     (reason, advice.into())
+}
+
+/// `DnsName("a.example")` and `IpAddress(192.0.2.1)`, as webpki lists them, without the kinds.
+fn names(presented: &[String]) -> String {
+    let bare = |name: &String| {
+        let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+        inner.map_or_else(|| name.clone(), |inner| inner.trim_matches('"').to_owned())
+    };
+    presented.iter().map(bare).collect::<Vec<_>>().join(", ")
 }
 
 fn length(seconds: u64) -> String {

@@ -47,7 +47,8 @@ pub(super) fn parse(text: &str) -> Result<PgUrl, String> {
         _ if text.contains('=') => read_keywords(&mut settings, text)?,
         _ => return Err("it does not start with postgresql:// or postgres://".into()),
     }
-    if settings.password.as_deref().is_some_and(|p| PLACEHOLDERS.contains(&p) || p.chars().all(|c| c == '*')) {
+    let is_masked = |p: &str| p.len() >= 4 && p.chars().all(|c| c == '*');
+    if settings.password.as_deref().is_some_and(|p| PLACEHOLDERS.contains(&p) || is_masked(p)) {
         return Err("its password is still the dashboard's placeholder; put the real one in its place".into());
     }
     settings.finish()
