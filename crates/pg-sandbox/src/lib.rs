@@ -15,7 +15,9 @@
 //! * [`PgServer`] is one cluster in a temporary folder, on a port of 127.0.0.1 the system chose, with
 //!   `wal_level = logical` and password authentication for everybody. Started by root it runs as `nobody`. It never
 //!   outlives its owner, not even one that was killed with SIGKILL, unless it was told to with [`PgServer::detach`].
-//! * [`DelayProxy`] puts a network's delay before a server.
+//! * [`PgServer::start_standby`] makes a hot standby of a server.
+//! * [`DelayProxy`] puts a network's delay before a server, or a load balancer before several.
+//! * [`PgBouncer`] is a real pooler, where it is installed.
 //! * [`model_dir`] is the folder of the static embedding model, obtained the same way.
 //! * [`oviya`] fills a server like the project of the demo: a Supabase-shaped source, a Cloud-SQL-shaped target, and
 //!   the corpus its 50,000 messages are made of.
@@ -34,14 +36,17 @@ mod error;
 mod install;
 pub mod oviya;
 mod paths;
+mod pgbouncer;
 mod process;
 mod proxy;
 mod server;
+mod standby;
 mod watchdog;
 mod wheel;
 
 pub use error::SandboxError;
 pub use install::PgInstall;
-pub use proxy::DelayProxy;
+pub use pgbouncer::{PgBouncer, PoolMode};
+pub use proxy::{Answer, DelayProxy};
 pub use server::{DetachedServer, PgServer, PgServerBuilder, StopMode};
 pub use wheel::model_dir;

@@ -105,26 +105,46 @@ impl PgServerBuilder {
             Some(password) => password,
             None => random_password()?,
         };
-        let parent = reachable_temp_dir();
-        let folder = tempfile::Builder::new()
-            .prefix("tierlift-pg-")
-            .tempdir_in(&parent)
-            .map_err(SandboxError::io("create a folder in", &parent))?;
-        let watchdog = Watchdog::start(folder.path()).map_err(SandboxError::io("watch over", folder.path()))?;
-        // From here on the watchdog removes it.
-        let folder = folder.keep();
-        let mut server = PgServer { install, folder, password, port: 0, postmaster: None, watchdog: Some(watchdog) };
+        let mut server = PgServer::unborn(install, password)?;
         server.init()?;
-        let conf = server.data_dir().join("postgresql.conf");
-        let text = configuration(&self.settings, self.durable);
-        let mut file = OpenOptions::new().append(true).open(&conf).map_err(SandboxError::io("open", &conf))?;
-        file.write_all(text.as_bytes()).map_err(SandboxError::io("write", &conf))?;
+        server.configure(&configuration(&self.settings, self.durable))?;
         server.launch_on_free_port()?;
         Ok(server)
     }
 }
 
 impl PgServer {
+    /// A watched folder of its own, without a cluster in it.
+    pub(crate) fn unborn(install: PgInstall, password: String) -> Result<Self, SandboxError> {
+        let (folder, watchdog) = watched_folder("tierlift-pg-")?;
+        Ok(Self { install, folder, password, port: 0, postmaster: None, watchdog: Some(watchdog) })
+    }
+
+    /// Appends to postgresql.conf.
+    pub(crate) fn configure(&self, text: &str) -> Result<(), SandboxError> {
+        let conf = self.data_dir().join("postgresql.conf");
+        let mut file = OpenOptions::new().append(true).open(&conf).map_err(SandboxError::io("open", &conf))?;
+        file.write_all(text.as_bytes()).map_err(SandboxError::io("write", &conf))
+    }
+
+    /// Writes (or replaces) a file in the cluster's folder, as the server's own and for it alone: `pg_hba.conf`, a
+    /// certificate, a key. [`PgServer::restart`] makes it count.
+    pub fn write_file(&self, name: &str, contents: &str) -> Result<(), SandboxError> {
+        let path = self.data_dir().join(name);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(SandboxError::io("create", &path))?;
+        file.write_all(contents.as_bytes()).map_err(SandboxError::io("write", &path))?;
+        if let Some(user) = unprivileged() {
+            chown(&path, Some(user.uid), Some(user.gid)).map_err(SandboxError::io("change the owner of", &path))?;
+        }
+        Ok(())
+    }
+
     /// The superuser's name.
     pub const SUPERUSER: &str = "postgres";
 
@@ -244,9 +264,8 @@ impl PgServer {
             .map_err(SandboxError::io("create", &passwords))?;
         writeln!(file, "{}", self.password).map_err(SandboxError::io("write", &passwords))?;
         if let Some(user) = unprivileged() {
-            for path in [&self.folder, &passwords] {
-                chown(path, Some(user.uid), Some(user.gid)).map_err(SandboxError::io("change the owner of", path))?;
-            }
+            chown(&passwords, Some(user.uid), Some(user.gid))
+                .map_err(SandboxError::io("change the owner of", &passwords))?;
         }
         let mut command = self.command("initdb")?;
         command
@@ -264,13 +283,10 @@ impl PgServer {
         Ok(())
     }
 
-    fn launch_on_free_port(&mut self) -> Result<(), SandboxError> {
+    pub(crate) fn launch_on_free_port(&mut self) -> Result<(), SandboxError> {
         let mut attempt = 1;
         loop {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-                .and_then(|listener| listener.local_addr())
-                .map_err(SandboxError::io("choose a port on", Path::new(HOST)))?;
-            match self.launch(listener.port()) {
+            match self.launch(free_port()?) {
                 Err(SandboxError::Start { log, .. })
                     if attempt < PORT_ATTEMPTS && log.contains("could not create any TCP/IP sockets") =>
                 {
@@ -316,21 +332,8 @@ impl PgServer {
     }
 
     /// A program that ends with the owner, run as the unprivileged user where that is needed.
-    fn command(&self, program: &str) -> Result<Command, SandboxError> {
-        let mut command = Command::new(self.install.program(program));
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
-            command.env_remove(name); // PGDATA, PGPORT, PGTZ and the like
-        }
-        // The folder the owner is in may be closed to the unprivileged user.
-        command.current_dir(&self.folder).env("LC_ALL", "C").env_remove("TZ");
-        if let Some(watchdog) = &self.watchdog {
-            let stdin = watchdog.stdin().map_err(SandboxError::io("watch over", &self.folder))?;
-            command.stdin(stdin).process_group(watchdog.process_group());
-        }
-        if let Some(user) = unprivileged() {
-            command.uid(user.uid).gid(user.gid);
-        }
-        Ok(command)
+    pub(crate) fn command(&self, program: &str) -> Result<Command, SandboxError> {
+        watched_command(&self.install.program(program), &self.folder, self.watchdog.as_ref())
     }
 }
 
@@ -343,6 +346,49 @@ impl Drop for PgServer {
             let _ = child.wait(); // it has ended, and there is nobody to tell an error to
         }
     }
+}
+
+/// A folder that the user servers run as can enter, and its watchdog, who removes it.
+pub(crate) fn watched_folder(prefix: &str) -> Result<(PathBuf, Watchdog), SandboxError> {
+    let parent = reachable_temp_dir();
+    let folder = tempfile::Builder::new()
+        .prefix(prefix)
+        .tempdir_in(&parent)
+        .map_err(SandboxError::io("create a folder in", &parent))?;
+    let watchdog = Watchdog::start(folder.path()).map_err(SandboxError::io("watch over", folder.path()))?;
+    if let Some(user) = unprivileged() {
+        chown(folder.path(), Some(user.uid), Some(user.gid))
+            .map_err(SandboxError::io("change the owner of", folder.path()))?;
+    }
+    Ok((folder.keep(), watchdog))
+}
+
+/// A port of 127.0.0.1 that is free now.
+pub(crate) fn free_port() -> Result<u16, SandboxError> {
+    let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    Ok(address.map_err(SandboxError::io("choose a port on", Path::new(HOST)))?.port())
+}
+
+/// A program that ends with its watchdog, run in `folder` as the unprivileged user where that is needed.
+pub(crate) fn watched_command(
+    program: &Path,
+    folder: &Path,
+    watchdog: Option<&Watchdog>,
+) -> Result<Command, SandboxError> {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
+        command.env_remove(name); // PGDATA, PGPORT, PGTZ and the like
+    }
+    // The folder the owner is in may be closed to the unprivileged user.
+    command.current_dir(folder).env("LC_ALL", "C").env_remove("TZ");
+    if let Some(watchdog) = watchdog {
+        let stdin = watchdog.stdin().map_err(SandboxError::io("watch over", folder))?;
+        command.stdin(stdin).process_group(watchdog.process_group());
+    }
+    if let Some(user) = unprivileged() {
+        command.uid(user.uid).gid(user.gid);
+    }
+    Ok(command)
 }
 
 /// Without the password.
@@ -384,8 +430,13 @@ fn configuration(settings: &[(String, String)], durable: bool) -> String {
         lines.extend([("fsync", "off"), ("full_page_writes", "off")]);
     }
     let chosen = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    configuration_lines(lines.into_iter().chain(chosen))
+}
+
+/// Settings as lines of postgresql.conf.
+pub(crate) fn configuration_lines<'a>(settings: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let line = |(name, value): (&str, &str)| format!("{name} = '{}'\n", value.replace('\'', "''"));
-    std::iter::once("\n".to_owned()).chain(lines.into_iter().chain(chosen).map(line)).collect()
+    std::iter::once("\n".to_owned()).chain(settings.map(line)).collect()
 }
 
 /// The postmaster writes its state as the eighth line of its pid file; the first tells whether the file is its own.
