@@ -12,8 +12,6 @@ const READING: &str = "set jit = off; set work_mem = '64MB'";
 
 /// One database, and a snapshot of it that any number of sessions can read.
 pub(crate) struct End {
-    /// `source` or `target`.
-    pub side: &'static str,
     /// Keeps the snapshot; for single queries of its own.
     pub session: Session,
     url: PgUrl,
@@ -22,11 +20,11 @@ pub(crate) struct End {
 
 impl End {
     /// Takes a snapshot with `session`, which is in a transaction from now on.
-    pub async fn hold(session: Session, side: &'static str) -> Result<Self, Error> {
+    pub async fn hold(session: Session) -> Result<Self, Error> {
         let begin = format!("{READING}; begin isolation level repeatable read read only");
         session.batch_execute(&begin).await.map_err(Error::on(&session))?;
         let row = session.query_one("select pg_export_snapshot()", &[]).await.map_err(Error::on(&session))?;
-        Ok(Self { side, url: session.url().clone(), snapshot: row.get(0), session })
+        Ok(Self { url: session.url().clone(), snapshot: row.get(0), session })
     }
 
     /// Another session that sees exactly the same.

@@ -161,6 +161,8 @@ pub(crate) struct Comparison {
     pub survey: Survey,
     /// Tables whose rows differ, with their sums.
     pub differing: Vec<(Pair, Sum, Sum)>,
+    /// The other tables: oid on the target, and name.
+    pub equal: Vec<(u32, Relation)>,
     /// Sequences to be set, as the source has them.
     pub sequences: Vec<Position>,
     /// Large objects to be written, as the source has them.
@@ -180,19 +182,21 @@ pub(crate) async fn compare(
         Session::connect(&options.target, Access::ReadOnly)
     )?;
     let survey = Survey::take(&source, &target).await?;
-    let (source, target) = tokio::try_join!(End::hold(source, "source"), End::hold(target, "target"))?;
+    let (source, target) = tokio::try_join!(End::hold(source), End::hold(target))?;
     let seed = row_hash::random_seed();
     let mut mismatches = Vec::new();
     let mut pairs = pairs(&survey, &target.session, seed, &mut mismatches).await?;
     pairs.retain(|pair| only.is_none_or(|only| only.contains(pair.relation())));
     let sums = sums::sums(&source, &target, &pairs, jobs(options), cx).await?;
     let (tables, rows) = (pairs.len() as u64, sums.iter().map(|(from, _)| catalog::unsigned(from.rows)).sum());
-    let differing: Vec<_> = pairs
-        .into_iter()
-        .zip(sums)
-        .filter(|(_, (from, to))| from != to)
-        .map(|(pair, (from, to))| (pair, from, to))
-        .collect();
+    let (mut differing, mut equal) = (Vec::new(), Vec::new());
+    for (pair, (from, to)) in pairs.into_iter().zip(sums) {
+        if from == to {
+            equal.push((pair.target.table.oid, pair.target.table.relation));
+        } else {
+            differing.push((pair, from, to));
+        }
+    }
     let mut counts = Vec::new();
     let mut truncated = false;
     for (pair, from, to) in &differing {
@@ -217,7 +221,16 @@ pub(crate) async fn compare(
         truncated,
         seconds: began.elapsed().as_secs_f64(),
     };
-    Ok(Comparison { source, target, survey, differing, sequences, large_objects: objects.differing, verification })
+    Ok(Comparison {
+        source,
+        target,
+        survey,
+        differing,
+        equal,
+        sequences,
+        large_objects: objects.differing,
+        verification,
+    })
 }
 
 /// Sessions on each end.
