@@ -2,21 +2,20 @@
 //! found by their keys.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use pg_session::{Access, PgUrl, Relation, Session};
-use runbook::{Context, Progress};
+use runbook::Context;
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
 
-use crate::catalog::{self, Table};
+use crate::catalog::{self, Column, Table};
+use crate::ends::{End, Pair, TableEnd};
 use crate::error::Error;
-use crate::finish;
+use crate::finish::{self, Position};
+use crate::large_object;
 use crate::locate;
-use crate::queue::Queue;
-use crate::row_hash::RowHash;
+use crate::row_hash::{self, RowHash};
+use crate::sums::{self, Sum};
 use crate::survey::Survey;
 
 /// What to compare.
@@ -70,6 +69,26 @@ pub struct Mismatch {
     pub target: Option<String>,
 }
 
+/// How many rows of one table differ.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct TableDifference {
+    /// The table.
+    pub table: String,
+    /// Rows on the source only.
+    pub missing: u64,
+    /// Rows on the target only.
+    pub extra: u64,
+    /// Rows on both sides with another value.
+    pub changed: u64,
+}
+
+impl TableDifference {
+    /// Of every kind.
+    pub fn rows(&self) -> u64 {
+        self.missing + self.extra + self.changed
+    }
+}
+
 /// The outcome of a comparison.
 #[derive(Debug, Clone, Serialize)]
 pub struct Verification {
@@ -77,6 +96,10 @@ pub struct Verification {
     pub tables: u64,
     /// Rows compared, as the source has them.
     pub rows: u64,
+    /// Large objects compared.
+    pub large_objects: u64,
+    /// Every table with differing rows, and how many there are.
+    pub differing: Vec<TableDifference>,
     /// What differs; at most `limit` rows a table.
     pub mismatches: Vec<Mismatch>,
     /// True when a table has more differences than are listed.
@@ -110,61 +133,123 @@ impl std::fmt::Display for Mismatch {
     }
 }
 
-/// Rows and their summed hashes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Sum {
-    pub rows: i64,
-    /// Sums rather than exclusive-or: a row that is there twice must not vanish.
-    pub hash: i128,
+impl std::fmt::Display for TableDifference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let counts =
+            [(self.missing, "missing on the target"), (self.extra, "only on the target"), (self.changed, "changed")];
+        let counts: Vec<String> =
+            counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        write!(f, "{}: {} row(s) differ: {}", self.table, self.rows(), counts.join(", "))
+    }
 }
 
-/// Compares every table of the source with the target's of the same name, sequences, and that every object is there.
-/// The target may hold more: other tables, other columns.
+/// Compares every table of the source with the target's of the same name, sequences, large objects, and that every object
+/// is there. The target may hold more: other tables, other columns.
+///
+/// Both ends are read in one snapshot each and not written to.
 ///
 /// # Errors
 /// When something could not be read; differences are no error.
 pub async fn verify(options: &VerifyOptions, cx: &Context) -> Result<Verification, Error> {
+    Ok(compare(options, None, cx).await?.verification)
+}
+
+/// What was compared, and what is needed to mend it. Both ends' snapshots are held as long as it lives.
+pub(crate) struct Comparison {
+    pub source: End,
+    pub target: End,
+    pub survey: Survey,
+    /// Tables whose rows differ, with their sums.
+    pub differing: Vec<(Pair, Sum, Sum)>,
+    /// The other tables: oid on the target, and name.
+    pub equal: Vec<(u32, Relation)>,
+    /// Sequences to be set, as the source has them.
+    pub sequences: Vec<Position>,
+    /// Large objects to be written, as the source has them.
+    pub large_objects: Vec<large_object::Object>,
+    pub verification: Verification,
+}
+
+/// Compares all tables, or only these.
+pub(crate) async fn compare(
+    options: &VerifyOptions,
+    only: Option<&BTreeSet<Relation>>,
+    cx: &Context,
+) -> Result<Comparison, Error> {
     let began = Instant::now();
     let (source, target) = tokio::try_join!(
         Session::connect(&options.source, Access::ReadOnly),
         Session::connect(&options.target, Access::ReadOnly)
     )?;
     let survey = Survey::take(&source, &target).await?;
+    let (source, target) = tokio::try_join!(End::hold(source), End::hold(target))?;
+    let seed = row_hash::random_seed();
     let mut mismatches = Vec::new();
-    let pairs = pairs(&survey, &target, &mut mismatches).await?;
-    let sums = sums(options, &pairs, cx).await?;
-    let mut truncated = false;
-    for (pair, (from, to)) in pairs.iter().zip(&sums) {
-        if from != to {
-            let found = locate::locate(&source, &target, pair, from.rows.max(to.rows), options.limit).await?;
-            truncated |= found.len() > options.limit;
-            mismatches.extend(found.into_iter().take(options.limit));
+    let mut pairs = pairs(&survey, &target.session, seed, &mut mismatches).await?;
+    pairs.retain(|pair| only.is_none_or(|only| only.contains(pair.relation())));
+    let sums = sums::sums(&source, &target, &pairs, jobs(options), cx).await?;
+    let (tables, rows) = (pairs.len() as u64, sums.iter().map(|(from, _)| catalog::unsigned(from.rows)).sum());
+    let (mut differing, mut equal) = (Vec::new(), Vec::new());
+    for (pair, (from, to)) in pairs.into_iter().zip(sums) {
+        if from == to {
+            equal.push((pair.target.table.oid, pair.target.table.relation));
+        } else {
+            differing.push((pair, from, to));
         }
     }
-    mismatches.extend(sequences(&source, &target, &survey).await?);
-    mismatches.extend(structure(&source, &target, &survey).await?);
-    Ok(Verification {
-        tables: pairs.len() as u64,
-        rows: sums.iter().map(|(from, _)| catalog::unsigned(from.rows)).sum(),
+    let mut counts = Vec::new();
+    let mut truncated = false;
+    for (pair, from, to) in &differing {
+        let rows = from.rows.max(to.rows);
+        let found = locate::locate(&source.session, &target.session, pair, rows, options.limit).await?;
+        truncated |= found.mismatches.len() > options.limit || found.difference.rows() > options.limit as u64;
+        mismatches.extend(found.mismatches.into_iter().take(options.limit));
+        counts.push(found.difference);
+    }
+    let (sequences, unequal) = sequences(&source.session, &target.session, &survey).await?;
+    mismatches.extend(unequal);
+    let objects = large_object::compare(&source.session, &target.session, seed).await?;
+    truncated |= objects.differing.len() > options.limit;
+    mismatches.extend(objects.differing.iter().take(options.limit).map(large_object::Object::mismatch));
+    mismatches.extend(structure(&source.session, &target.session, &survey).await?);
+    let verification = Verification {
+        tables,
+        rows,
+        large_objects: objects.compared,
+        differing: counts,
         mismatches,
         truncated,
         seconds: began.elapsed().as_secs_f64(),
+    };
+    Ok(Comparison {
+        source,
+        target,
+        survey,
+        differing,
+        equal,
+        sequences,
+        large_objects: objects.differing,
+        verification,
     })
 }
 
-/// A table as both ends have it.
-#[derive(Debug, Clone)]
-pub(crate) struct Pair {
-    pub source: Table,
-    pub target: Table,
-    pub hash: RowHash,
+/// Sessions on each end.
+fn jobs(options: &VerifyOptions) -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    options.jobs.unwrap_or(cores.clamp(2, 8)).max(1)
 }
 
-async fn pairs(survey: &Survey, target: &Session, mismatches: &mut Vec<Mismatch>) -> Result<Vec<Pair>, Error> {
+async fn pairs(
+    survey: &Survey,
+    target: &Session,
+    seed: i64,
+    mismatches: &mut Vec<Mismatch>,
+) -> Result<Vec<Pair>, Error> {
     let mut schemas: Vec<String> = survey.tables.iter().map(|t| t.relation.schema.clone()).collect();
     schemas.dedup();
+    let same: Vec<String> = survey.extensions.iter().filter(|x| x.same_version()).map(|x| x.name.clone()).collect();
     let there: BTreeMap<Relation, Table> =
-        catalog::tables(target, &schemas, &[]).await?.into_iter().map(|t| (t.relation.clone(), t)).collect();
+        catalog::tables(target, &schemas, &same).await?.into_iter().map(|t| (t.relation.clone(), t)).collect();
     let mut pairs = Vec::new();
     for table in &survey.tables {
         let missing = |column| Mismatch {
@@ -179,145 +264,49 @@ async fn pairs(survey: &Survey, target: &Session, mismatches: &mut Vec<Mismatch>
             mismatches.push(missing(None));
             continue;
         };
-        let has = |name: &str| twin.columns.iter().any(|c| c.name == name);
-        let (common, gone): (Vec<_>, Vec<_>) = table.columns.iter().partition(|c| has(&c.name));
-        mismatches.extend(gone.into_iter().map(|c| missing(Some(c.name.clone()))));
-        let hash = RowHash::new(&common, &table.key);
-        pairs.push(Pair { source: table.clone(), target: twin.clone(), hash });
+        let mut common: Vec<(&Column, &Column)> = Vec::new();
+        for column in &table.columns {
+            match twin.columns.iter().find(|c| c.name == column.name) {
+                Some(other) => common.push((column, other)),
+                None => mismatches.push(missing(Some(column.name.clone()))),
+            }
+        }
+        let turned: Vec<_> = common.iter().map(|(a, b)| (*b, *a)).collect();
+        let source = TableEnd { table: table.clone(), hash: RowHash::new(&common, &table.key, seed) };
+        let target = TableEnd { table: twin.clone(), hash: RowHash::new(&turned, &table.key, seed) };
+        pairs.push(Pair { source, target });
     }
     Ok(pairs)
 }
 
-/// Part `part` of `parts` of one table, on both ends at once.
-struct Slice {
-    table: usize,
-    part: u64,
-    parts: u64,
-}
-
-/// Tables are hashed in slices of this size, so that several workers can share a large one.
-const SLICE_BYTES: u64 = 64 * 1024 * 1024;
-
-async fn sums(options: &VerifyOptions, pairs: &[Pair], cx: &Context) -> Result<Vec<(Sum, Sum)>, Error> {
-    let queue = Queue::new();
-    for (table, pair) in pairs.iter().enumerate() {
-        let bytes = pair.source.bytes.max(pair.target.bytes);
-        let parts = (bytes / SLICE_BYTES).clamp(1, 10_000);
-        for part in 0..parts {
-            queue.push(bytes / parts, Slice { table, part, parts });
-        }
-    }
-    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let jobs = options.jobs.unwrap_or(cores.clamp(2, 8)).clamp(1, pairs.len().max(1) * 8);
-    let shared = Arc::new(Shared {
-        queue,
-        pairs: pairs.to_vec(),
-        sums: Mutex::new(vec![(Sum::default(), Sum::default()); pairs.len()]),
-        rows: AtomicU64::new(0),
-        rows_total: pairs.iter().map(|p| p.source.rows_estimate).sum(),
-        cx: cx.clone(),
-    });
-    let mut workers = JoinSet::new();
-    for _ in 0..jobs {
-        workers.spawn(worker(Arc::clone(&shared), options.source.clone(), options.target.clone()));
-    }
-    while let Some(ended) = workers.join_next().await {
-        ended.map_err(|e| Error::Internal(format!("a verify worker ended abnormally: {e}")))??;
-    }
-    shared.report(true);
-    let sums = shared.sums.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(sums.clone())
-}
-
-struct Shared {
-    queue: Queue<Slice>,
-    pairs: Vec<Pair>,
-    sums: Mutex<Vec<(Sum, Sum)>>,
-    rows: AtomicU64,
-    rows_total: u64,
-    cx: Context,
-}
-
-impl Shared {
-    fn add(&self, table: usize, from: Sum, to: Sum) {
-        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
-        let (source, target) = &mut sums[table];
-        for (sum, more) in [(source, from), (target, to)] {
-            sum.rows += more.rows;
-            sum.hash += more.hash;
-        }
-        drop(sums);
-        self.rows.fetch_add(catalog::unsigned(from.rows), Ordering::Relaxed);
-        self.report(false);
-    }
-
-    fn report(&self, finished: bool) {
-        let rows = self.rows.load(Ordering::Relaxed);
-        let rows_total = if finished { Some(rows) } else { (self.rows_total > 0).then(|| self.rows_total.max(rows)) };
-        self.cx.progress(Progress { item: "verify".into(), rows, rows_total, finished, ..Progress::default() });
-    }
-}
-
-async fn worker(shared: Arc<Shared>, source: PgUrl, target: PgUrl) -> Result<(), Error> {
-    let (source, target) =
-        tokio::try_join!(Session::connect(&source, Access::ReadOnly), Session::connect(&target, Access::ReadOnly))?;
-    while let Some(slice) = shared.queue.take().await {
-        let pair = &shared.pairs[slice.table];
-        let (from, to) = tokio::try_join!(
-            sum(&source, &pair.source, &pair.hash, &slice, "source"),
-            sum(&target, &pair.target, &pair.hash, &slice, "target")
-        )?;
-        shared.add(slice.table, from, to);
-        shared.queue.finish();
-    }
-    Ok(())
-}
-
-async fn sum(
-    session: &Session,
-    table: &Table,
-    hash: &RowHash,
-    slice: &Slice,
-    side: &'static str,
-) -> Result<Sum, Error> {
-    let mut range = String::new();
-    if slice.parts > 1 {
-        // Each end cuts its own blocks: the sums of all slices are the table's whichever way it is cut.
-        let block = |part: u64| table.pages * part / slice.parts;
-        range = format!(" where ctid >= '({},0)'::tid", block(slice.part));
-        if slice.part + 1 < slice.parts {
-            range.push_str(&format!(" and ctid < '({},0)'::tid", block(slice.part + 1)));
-        }
-    }
-    let sql = format!("select count(*), coalesce(sum({}), 0)::text from only {}{range}", hash.row, table.relation);
-    let label = table.relation.label();
-    let row = session.query_one(&sql, &[]).await.map_err(Error::table(&label, side))?;
-    Ok(Sum { rows: row.get(0), hash: whole_number(row.get(1))? })
-}
-
-/// A sum of 64-bit integers, which Postgres gives as numeric.
-pub(crate) fn whole_number(text: &str) -> Result<i128, Error> {
-    text.parse().map_err(|_| Error::Internal(format!("a sum of hashes came back as {text:?}")))
-}
-
-async fn sequences(source: &Session, target: &Session, survey: &Survey) -> Result<Vec<Mismatch>, Error> {
+/// Sequences whose next value differs, and every difference.
+async fn sequences(
+    source: &Session,
+    target: &Session,
+    survey: &Survey,
+) -> Result<(Vec<Position>, Vec<Mismatch>), Error> {
     let (from, to) =
         tokio::try_join!(finish::sequences(source, &survey.schemas), finish::sequences(target, &survey.schemas))?;
-    let shown = |p: &finish::Position| format!("{}{}", p.last_value, if p.is_called { "" } else { " (not yet used)" });
-    Ok(from
-        .iter()
-        .filter_map(|position| {
-            let twin = to.iter().find(|p| p.relation == position.relation);
-            (twin != Some(position)).then(|| Mismatch {
-                table: format!("sequence {}", position.relation.label()),
-                key: None,
-                column: None,
-                kind: if twin.is_some() { MismatchKind::Sequence } else { MismatchKind::Missing },
-                source: Some(shown(position)),
-                target: twin.map(shown),
-            })
-        })
-        .collect())
+    let shown = |p: &Position| format!("{}{}", p.last_value, if p.is_called { "" } else { " (not yet used)" });
+    let (mut to_set, mut mismatches) = (Vec::new(), Vec::new());
+    for position in from {
+        let twin = to.iter().find(|p| p.relation == position.relation);
+        if twin == Some(&position) {
+            continue;
+        }
+        mismatches.push(Mismatch {
+            table: format!("sequence {}", position.relation.label()),
+            key: None,
+            column: None,
+            kind: if twin.is_some() { MismatchKind::Sequence } else { MismatchKind::Missing },
+            source: Some(shown(&position)),
+            target: twin.map(shown),
+        });
+        if twin.is_some() {
+            to_set.push(position);
+        }
+    }
+    Ok((to_set, mismatches))
 }
 
 /// Objects of the source that the target lacks, those aside that assess said would not come.

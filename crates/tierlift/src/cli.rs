@@ -188,7 +188,8 @@ pub struct Pair {
 Examples:
   tierlift pg assess --source env:OLD_URL --target env:NEW_URL
   tierlift pg copy   --source env:OLD_URL --target env:NEW_URL --jobs 4 --yes
-  tierlift pg verify --source env:OLD_URL --target env:NEW_URL --json")]
+  tierlift pg verify --source env:OLD_URL --target env:NEW_URL --json
+  tierlift pg verify --source env:OLD_URL --target env:NEW_URL --repair-sql repair.sql")]
 pub enum PgCommand {
     /// Look at both databases and say what stands in the way (exit 4 when something does)
     Assess {
@@ -209,14 +210,43 @@ pub enum PgCommand {
         yes: bool,
     },
     /// Compare the contents of both databases row by row (exit 0 equal, 4 different)
-    Verify {
-        /// The databases.
-        #[command(flatten)]
-        pair: Pair,
-        /// Tables compared at once (default: what both ends can take)
-        #[arg(long, value_parser = at_least_one)]
-        jobs: Option<usize>,
-    },
+    Verify(VerifyArgs),
+}
+
+/// `pg verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tierlift pg verify --source env:OLD_URL --target env:NEW_URL
+  tierlift pg verify --source env:OLD_URL --target env:NEW_URL --repair-sql repair.sql
+  tierlift pg verify --source env:OLD_URL --target env:NEW_URL --repair --yes
+
+Nothing is changed without --repair, and nothing on the source ever. --repair makes the
+target equal to the source, one transaction a table: rows that only the target has are
+deleted. It is refused while others are connected to the target, because what they wrote
+would be undone. --repair-sql writes the same as SQL for psql, to review it first; the
+file holds rows of the application, only its owner may read it.
+
+After a repair the touched tables are compared again: exit 0 only when all is equal.")]
+pub struct VerifyArgs {
+    /// The databases.
+    #[command(flatten)]
+    pub pair: Pair,
+    /// Sessions on each end that read at once (default: as many as this machine has cores)
+    #[arg(long, value_parser = at_least_one)]
+    pub jobs: Option<usize>,
+    /// Differing rows named for each table; all are counted
+    #[arg(long, value_name = "ROWS", default_value_t = 20)]
+    pub limit: usize,
+    /// Write the SQL that makes the target equal to the source to this new file (exit 4 when there is any)
+    #[arg(long, value_name = "FILE")]
+    pub repair_sql: Option<PathBuf>,
+    /// Make the target equal to the source
+    #[arg(long, conflicts_with = "repair_sql")]
+    pub repair: bool,
+    /// Do not ask before the repair
+    #[arg(long, short, requires = "repair")]
+    pub yes: bool,
 }
 
 /// The column that holds embeddings and the text they are made from.

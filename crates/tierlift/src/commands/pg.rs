@@ -1,11 +1,13 @@
 //! `pg assess|copy|verify`: the engine's own pieces, without a playbook.
 
-use pgmigrate::{AssessOptions, Assessment, CopyOptions, Verification, VerifyOptions};
+use pgmigrate::{
+    AssessOptions, Assessment, CopyOptions, Error, Repair, RepairFile, RepairReport, Verification, VerifyOptions,
+};
 use runbook::{Context, Failure, Finding};
 use serde_json::json;
 
-use crate::cli::{Global, Pair, PgCommand};
-use crate::commands::{confirm, database_url};
+use crate::cli::{Global, Pair, PgCommand, VerifyArgs};
+use crate::commands::{can_ask, confirm, database_url};
 use crate::output::data;
 use crate::reporter::severity_word;
 use crate::style::{bytes, count, seconds};
@@ -16,7 +18,7 @@ pub async fn run(global: &Global, command: PgCommand) -> Result<u8, Failure> {
     match command {
         PgCommand::Assess { pair } => assess(global, &pair).await,
         PgCommand::Copy { pair, jobs, yes } => copy(global, &pair, jobs, yes).await,
-        PgCommand::Verify { pair, jobs } => verify(global, &pair, jobs).await,
+        PgCommand::Verify(args) => verify(global, &args).await,
     }
 }
 
@@ -77,17 +79,72 @@ async fn copy(global: &Global, pair: &Pair, jobs: Option<usize>, yes: bool) -> R
     Ok(exit::DONE)
 }
 
-async fn verify(global: &Global, pair: &Pair, jobs: Option<usize>) -> Result<u8, Failure> {
+async fn verify(global: &Global, args: &VerifyArgs) -> Result<u8, Failure> {
     let mut options =
-        VerifyOptions::new(database_url(&pair.source, "--source")?, database_url(&pair.target, "--target")?);
-    options.jobs = jobs;
-    let verification = pgmigrate::verify(&options, &Context::detached("verify", screen(global))).await?;
+        VerifyOptions::new(database_url(&args.pair.source, "--source")?, database_url(&args.pair.target, "--target")?);
+    options.jobs = args.jobs;
+    options.limit = args.limit;
+    let cx = Context::detached("verify", screen(global));
+    if args.repair {
+        can_ask(args.yes)?;
+        return repair(global, options, args.yes, &cx).await;
+    }
+    // Made before the work, so that a name that cannot be used is refused at once.
+    let file = args.repair_sql.as_deref().map(RepairFile::create).transpose()?;
+    let Some(mut file) = file else {
+        let verification = pgmigrate::verify(&options, &cx).await?;
+        show_verification(global, &verification);
+        return Ok(code(&verification));
+    };
+    let plan = Repair::plan(&options, &cx).await?;
+    show_verification(global, plan.verification());
+    if plan.is_possible() {
+        plan.write_sql(&mut file, &cx).await?;
+        if !global.json {
+            data(format_args!("wrote {}", file.path().display()));
+        }
+    }
+    Ok(code(plan.verification()))
+}
+
+async fn repair(global: &Global, options: VerifyOptions, yes: bool, cx: &Context) -> Result<u8, Failure> {
+    let _lock = target_lock::take(&options.target).await?;
+    let endpoint = options.target.endpoint();
+    let plan = Repair::plan(&options, cx).await?;
+    show_verification(global, plan.verification());
+    if !plan.is_possible() {
+        return Ok(code(plan.verification()));
+    }
+    // Before the question, though it is looked at again afterwards.
+    let refusals = plan.refusals().await?;
+    if !refusals.is_empty() {
+        return Err(Error::Blocked(refusals).into());
+    }
+    if !global.json {
+        for kept in plan.kept_still() {
+            data(format_args!("kept still meanwhile: {kept}"));
+        }
+    }
+    confirm(yes, &format!("Change {endpoint} so that it equals the source?"))?;
+    let report = plan.apply(cx).await?;
+    if global.json {
+        data(format_args!("{}", json!({"event": "repaired", "report": report})));
+    } else {
+        print_repair(&report);
+    }
+    Ok(code(&report.verification))
+}
+
+fn code(verification: &Verification) -> u8 {
+    if verification.is_equal() { exit::DONE } else { exit::BLOCKED }
+}
+
+fn show_verification(global: &Global, verification: &Verification) {
     if global.json {
         data(format_args!("{}", json!({"event": "verified", "verification": verification})));
     } else {
-        print_verification(&verification);
+        print_verification(verification);
     }
-    Ok(if verification.is_equal() { exit::DONE } else { exit::BLOCKED })
 }
 
 fn print_assessment(assessment: &Assessment) {
@@ -108,20 +165,42 @@ fn print_findings(findings: &[Finding]) {
 }
 
 fn print_verification(verification: &Verification) {
+    print_differences(verification);
+    let objects = match verification.large_objects {
+        0 => String::new(),
+        n => format!(", {} large objects", count(n)),
+    };
+    data(format_args!(
+        "compared {} tables, {} rows{objects} in {}: {}",
+        verification.tables,
+        count(verification.rows),
+        seconds(verification.seconds),
+        if verification.is_equal() { "equal" } else { "different" }
+    ));
+}
+
+fn print_differences(verification: &Verification) {
     for m in &verification.mismatches {
         data(format_args!("{m}"));
     }
     if verification.truncated {
         data(format_args!("... and more: only the first differences of each table are listed"));
     }
+    for table in &verification.differing {
+        data(format_args!("{table}"));
+    }
+}
+
+fn print_repair(report: &RepairReport) {
+    for name in &report.tables {
+        data(format_args!("mended {name}"));
+    }
+    for failure in &report.failures {
+        data(format_args!("{failure}"));
+    }
+    print_differences(&report.verification);
     data(format_args!(
-        "compared {} tables, {} rows in {}: {}",
-        verification.tables,
-        count(verification.rows),
-        seconds(verification.seconds),
-        match verification.mismatches.len() {
-            0 => "equal".to_owned(),
-            n => format!("{n} differences"),
-        }
+        "compared what was touched once more: {}",
+        if report.verification.is_equal() { "equal" } else { "what is listed above still differs" }
     ));
 }
