@@ -212,6 +212,29 @@ impl PgServer {
         Ok(())
     }
 
+    /// Kills one backend with SIGKILL, by its pid. The server then ends every other session and recovers by itself, as
+    /// after a crash; [`PgServer::wait_until_ready`] waits for that. False when there is no such backend (any more).
+    pub fn kill_backend(&self, backend: u32) -> Result<bool, SandboxError> {
+        let Some(postmaster) = self.pid() else { return Ok(false) };
+        let is_ours = children_of(postmaster)?.contains(&backend);
+        if is_ours {
+            send(libc::SIGKILL, backend);
+        }
+        Ok(is_ours)
+    }
+
+    /// Waits until it takes connections again, e.g. after [`PgServer::kill_backend`].
+    pub fn wait_until_ready(&self) -> Result<(), SandboxError> {
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            match self.psql("postgres", "select 1") {
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => sleep(POLL),
+                Ok(_) => return Ok(()),
+            }
+        }
+    }
+
     /// Starts it again on the same port, after a clean stop if it runs.
     pub fn restart(&mut self) -> Result<(), SandboxError> {
         self.stop(StopMode::Fast)?;
