@@ -15,7 +15,7 @@
 //! * [`PgServer`] is one cluster in a temporary folder, on a port of 127.0.0.1 the system chose, with
 //!   `wal_level = logical` and password authentication for everybody. Started by root it runs as `nobody`. It never
 //!   outlives its owner, not even one that was killed with SIGKILL, unless it was told to with [`PgServer::detach`].
-//! * [`DelayProxy`] puts a network's delay before a server.
+//! * [`DelayProxy`] puts a network's delay before a server, [`CutProxy`] breaks a connection at one exact moment.
 //! * [`model_dir`] is the folder of the static embedding model, obtained the same way.
 //! * [`oviya`] fills a server like the project of the demo: a Supabase-shaped source, a Cloud-SQL-shaped target, and
 //!   the corpus its 50,000 messages are made of.
@@ -30,6 +30,7 @@
 compile_error!("pg-sandbox needs Linux or macOS: it starts servers with Unix process groups (on Windows, use WSL)");
 
 mod client;
+mod cut;
 mod error;
 mod install;
 pub mod oviya;
@@ -40,6 +41,7 @@ mod server;
 mod watchdog;
 mod wheel;
 
+pub use cut::{CutAt, CutProxy};
 pub use error::SandboxError;
 pub use install::PgInstall;
 pub use proxy::DelayProxy;

@@ -88,6 +88,9 @@ impl SessionError {
             Self::Statement { source, .. } => match source.code.as_deref() {
                 Some("42501") => "grant the role that privilege, or connect as the owner of the object".into(),
                 Some("55P03" | "57014") => "something else holds a lock it needs; end that session, then try again".into(),
+                None | Some("57P01" | "57P02" | "57P03") => {
+                    "see in the server's log why it ended the connection, then start it again".into()
+                }
                 Some("53100") => "the server's disk is full; enlarge it, then resume".into(),
                 _ => "read the server's message above; its log has the full statement".into(),
             },
