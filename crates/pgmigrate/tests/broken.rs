@@ -1,6 +1,8 @@
 //! A copy that is broken off at one exact moment, or by one exact cause: it says of what and what to do, and the next
 //! call finishes it.
 
+#![allow(clippy::print_stderr)] // what is skipped is said
+
 mod common;
 
 use std::sync::Arc;
@@ -193,4 +195,65 @@ async fn is_equal(pair: &Pair, report: &CopyReport) {
 
 async fn reset(pair: &Pair) {
     pgmigrate::copy_undo(&pair.target_url(), &cx()).await.expect("undo succeeds");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_named_and_the_next_call_finishes() {
+    let pair = Pair::start(6_000);
+    let Some(disk) = SmallDisk::mount(&pair) else {
+        eprintln!("SKIPPED a_full_disk_is_named: only root on Linux may mount a small disk");
+        return;
+    };
+    pair.on_target(&format!("create tablespace small location '{}'", disk.path().display()));
+    pair.on_target(&format!("grant create on tablespace small to {}", pair.target.owner));
+    pair.on_target(&format!("alter database {} set default_tablespace = small", pair.target.database));
+    let failure = fails(&pair, async || ()).await;
+    assert!(failure.object.starts_with("table ") || failure.object.starts_with("index "), "{failure:?}");
+    assert!(failure.message.contains("53100") && failure.hint.contains("disk is full"), "{failure:?}");
+    disk.enlarge();
+    finishes(&pair).await;
+    pair.on_target(&format!("alter database {} reset default_tablespace", pair.target.database));
+    pair.on_target("drop tablespace small");
+}
+
+/// A file system of two megabytes, gone when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(pair: &Pair) -> Option<Self> {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        if !run("mount", &["-t", "tmpfs", "-o", "size=2m"], &["tmpfs"], dir.path()) {
+            return None;
+        }
+        let disk = Self(dir);
+        // Readable for the server, which runs as somebody else where the tests run as root.
+        let server = std::fs::metadata(pair.to.data_dir()).expect("the server has a folder");
+        use std::os::unix::fs::MetadataExt;
+        std::os::unix::fs::chown(disk.path(), Some(server.uid()), Some(server.gid())).expect("root may");
+        Some(disk)
+    }
+
+    fn path(&self) -> &std::path::Path {
+        self.0.path()
+    }
+
+    fn enlarge(&self) {
+        assert!(run("mount", &["-o", "remount,size=200m"], &[], self.path()), "it can be enlarged");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        run("umount", &["--lazy"], &[], self.path()); // a failure leaves an empty file system in memory
+    }
+}
+
+fn run(program: &str, options: &[&str], more: &[&str], path: &std::path::Path) -> bool {
+    let status = std::process::Command::new(program)
+        .args(options)
+        .args(more)
+        .arg(path)
+        .stderr(std::process::Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
 }
