@@ -97,14 +97,18 @@ impl Session {
         };
         let (check, timeout) =
             (if_known("client_connection_check_interval", "2s"), if_known("transaction_timeout", "0"));
-        let (pinned, version, checked, untimed) = tokio::join!(
+        // The session that holds an advisory lock is idle for hours.
+        let idle = if_known("idle_session_timeout", "0");
+        let (pinned, version, checked, untimed, kept) = tokio::join!(
             self.client.batch_execute(&settings),
             self.client.simple_query("select current_setting('server_version_num')"),
             self.client.batch_execute(&check),
             self.client.batch_execute(&timeout),
+            self.client.batch_execute(&idle),
         );
         pinned?;
         untimed?;
+        kept?;
         // Refused on platforms that cannot watch a socket; then a dead client is noticed at its next read.
         match checked {
             Err(e) if e.code() != Some(&SqlState::INVALID_PARAMETER_VALUE) => return Err(e),

@@ -106,12 +106,12 @@ pub(crate) fn may_pass(error: &Error, begun: bool) -> bool {
 }
 
 /// A broken connection (no code, 08), a server that stops, crashed or starts (57P01-57P03), one without free
-/// connections (53300), and the state's refusal of a part that came twice (40001).
+/// connections (53300), a deadlock with whoever else is at work there (40P01), and the state's refusal of a part that
+/// came twice (40001).
 fn is_passing(error: &DbError) -> bool {
-    error
-        .code
-        .as_deref()
-        .is_none_or(|code| code.starts_with("08") || ["57P01", "57P02", "57P03", "53300", "40001"].contains(&code))
+    error.code.as_deref().is_none_or(|code| {
+        code.starts_with("08") || ["57P01", "57P02", "57P03", "53300", "40P01", "40001"].contains(&code)
+    })
 }
 
 #[cfg(test)]
@@ -136,6 +136,7 @@ mod tests {
             (Some("08006"), true),
             (Some("53300"), true),
             (Some("40001"), true),
+            (Some("40P01"), true),
             (Some("57014"), false), // cancelled: somebody wants it to stop
             (Some("53100"), false), // disk full
             (Some("23505"), false),
