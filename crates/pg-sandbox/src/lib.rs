@@ -30,6 +30,7 @@
 compile_error!("pg-sandbox needs Linux or macOS: it starts servers with Unix process groups (on Windows, use WSL)");
 
 mod client;
+mod crash;
 mod cut;
 mod error;
 mod install;

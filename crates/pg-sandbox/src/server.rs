@@ -17,11 +17,9 @@ use crate::watchdog::Watchdog;
 use crate::{PgInstall, SandboxError};
 
 const HOST: &str = "127.0.0.1";
-const START_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(5);
-/// Between a process' end and the server's line about it.
-const NOTICE: Duration = Duration::from_millis(500);
+pub(crate) const POLL: Duration = Duration::from_millis(5);
 /// A UTF-8 locale that is there without installing any.
 const LOCALE: &str = if cfg!(target_os = "macos") { "en_US.UTF-8" } else { "C.UTF-8" };
 /// Another process may take the port between our choosing it and the server's binding it.
@@ -212,45 +210,6 @@ impl PgServer {
             sleep(POLL);
         }
         Ok(())
-    }
-
-    /// Kills one of its processes with SIGKILL, by its pid. The server ends every session then and recovers by itself, as
-    /// after a crash; returns when it has. False when there is no such process (any more).
-    pub fn kill_backend(&self, pid: u32) -> Result<bool, SandboxError> {
-        let Some(postmaster) = self.pid() else { return Ok(false) };
-        if !children_of(postmaster)?.contains(&pid) {
-            return Ok(false);
-        }
-        let logged_before = self.log_text()?.len();
-        send(libc::SIGKILL, pid);
-        let (killed, deadline) = (format!("(PID {pid}) was terminated by signal 9"), Instant::now() + START_LIMIT);
-        let mut gone_since = None;
-        loop {
-            let text = self.log_text()?;
-            let news = text.get(logged_before..).unwrap_or(&text);
-            if let Some(at) = news.find(&killed) {
-                if news[at..].contains("database system is ready to accept connections") {
-                    return Ok(true);
-                }
-            } else if !is_running(pid) && *gone_since.get_or_insert_with(Instant::now) + NOTICE < Instant::now() {
-                return Ok(false); // it was on its way out already
-            }
-            if Instant::now() > deadline {
-                let reason = format!("it did not recover from the loss of process {pid}");
-                return Err(SandboxError::Start { data_dir: self.data_dir(), reason, log: news.to_owned() });
-            }
-            sleep(POLL);
-        }
-    }
-
-    /// Loses a process and recovers from it: every session ends, unlogged tables and counters are emptied.
-    pub fn crash(&self) -> Result<(), SandboxError> {
-        let victim = self.psql("postgres", "select pid from pg_stat_activity where backend_type = 'walwriter'")?;
-        let pid = victim.trim().parse().map_err(|_| SandboxError::Io {
-            doing: format!("find the WAL writer of the server in {}", self.folder.display()),
-            source: io::Error::other("it has none"),
-        })?;
-        self.kill_backend(pid).map(drop)
     }
 
     /// Starts it again on the same port, after a clean stop if it runs.
