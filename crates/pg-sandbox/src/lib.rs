@@ -16,7 +16,8 @@
 //!   `wal_level = logical` and password authentication for everybody. Started by root it runs as `nobody`. It never
 //!   outlives its owner, not even one that was killed with SIGKILL, unless it was told to with [`PgServer::detach`].
 //! * [`PgServer::start_standby`] makes a hot standby of a server.
-//! * [`DelayProxy`] puts a network's delay before a server, or a load balancer before several.
+//! * [`DelayProxy`] puts a network's delay before a server, or a load balancer before several; [`CutProxy`] breaks a
+//!   connection at one exact moment.
 //! * [`PgBouncer`] is a real pooler, where it is installed.
 //! * [`model_dir`] is the folder of the static embedding model, obtained the same way.
 //! * [`oviya`] fills a server like the project of the demo: a Supabase-shaped source, a Cloud-SQL-shaped target, and
@@ -32,6 +33,8 @@
 compile_error!("pg-sandbox needs Linux or macOS: it starts servers with Unix process groups (on Windows, use WSL)");
 
 mod client;
+mod crash;
+mod cut;
 mod error;
 mod install;
 pub mod oviya;
@@ -44,6 +47,7 @@ mod standby;
 mod watchdog;
 mod wheel;
 
+pub use cut::{CutAt, CutProxy};
 pub use error::SandboxError;
 pub use install::PgInstall;
 pub use pgbouncer::{PgBouncer, PoolMode};

@@ -17,9 +17,9 @@ use crate::watchdog::Watchdog;
 use crate::{PgInstall, SandboxError};
 
 const HOST: &str = "127.0.0.1";
-const START_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(5);
+pub(crate) const POLL: Duration = Duration::from_millis(5);
 /// A UTF-8 locale that is there without installing any.
 const LOCALE: &str = if cfg!(target_os = "macos") { "en_US.UTF-8" } else { "C.UTF-8" };
 /// Another process may take the port between our choosing it and the server's binding it.

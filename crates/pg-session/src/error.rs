@@ -98,7 +98,13 @@ impl SessionError {
                 "wait until the server has finished starting or frees connections, then try again".into()
             }
             Self::Statement { source, .. } => {
-                source.advice().unwrap_or("read the server's message above; its log has the full statement").into()
+                let unknown = match source.code.as_deref() {
+                    None | Some("57P01" | "57P02" | "57P03") => {
+                        "see in the server's log why it ended the connection, then start it again"
+                    }
+                    _ => "read the server's message above; its log has the full statement",
+                };
+                source.advice().unwrap_or(unknown).into()
             }
         }
     }

@@ -131,11 +131,13 @@ impl Session {
             Access::ReadOnly => "on",
             Access::ReadWrite => "off",
         };
+        // The session that holds an advisory lock is idle for hours.
+        let idle_timeout = if major >= Some(14) { "set idle_session_timeout = 0;" } else { "" };
         let transaction_timeout = if major >= Some(17) { "set transaction_timeout = 0;" } else { "" };
         let settings = format!(
             "set default_transaction_read_only = {read_only};
              set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0;
-             {transaction_timeout}
+             {transaction_timeout} {idle_timeout}
              set client_encoding = 'UTF8'; set timezone = 'UTC'; set datestyle = 'ISO, YMD';
              set intervalstyle = 'iso_8601'; set extra_float_digits = 3; set bytea_output = 'hex';
              set lc_monetary = 'C'; set xmloption = 'content'; set standard_conforming_strings = on;

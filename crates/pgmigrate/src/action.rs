@@ -15,6 +15,7 @@ use crate::dump;
 use crate::error::Error;
 use crate::extension::list;
 use crate::fence::{self, FenceBefore, FenceReport};
+use crate::retry;
 use crate::undo::copy_undo;
 use crate::verify::{VerifyOptions, verify};
 
@@ -263,7 +264,7 @@ impl Action for Copy {
         if let Some(megabytes) = self.split_mb {
             options.split_bytes = Some(megabytes.saturating_mul(1024 * 1024));
         }
-        Ok(json!(copy::copy(&options, cx).await?))
+        Ok(json!(retry::copy(&options, cx).await?))
     }
 
     async fn verify(&self, cx: &Context) -> Result<(), Failure> {

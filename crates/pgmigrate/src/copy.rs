@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pg_session::{Access, PgUrl, Relation, Session, literal};
 use runbook::{Context, Finding, Severity};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::assess::pooler_findings;
 use crate::catalog::Table;
@@ -22,7 +22,10 @@ use crate::findings::in_order;
 use crate::finish;
 use crate::leftover;
 use crate::load::{self, Load, TableLoad, Tally, Worker};
+use crate::lost;
+use crate::moment::Moment;
 use crate::place;
+use crate::retry::Call;
 use crate::schema::{self, OfTable, Schema};
 use crate::state::{self, CopyState, PartRow, SourceId};
 use crate::stream::Meter;
@@ -33,6 +36,9 @@ use crate::{catalog, ddl};
 
 /// More workers than this only stand in each other's way, unless somebody asks for them.
 const MOST_JOBS: usize = 8;
+
+/// A managed server's restart takes half a minute.
+const RETRY_FOR: Duration = Duration::from_secs(60);
 
 /// What to copy, and how.
 #[derive(Debug, Clone)]
@@ -47,12 +53,14 @@ pub struct CopyOptions {
     pub split_bytes: Option<u64>,
     /// Folder of `pg_dump`; by default `TIERLIFT_PG_BIN`, then PATH, then where distributions install it.
     pub pg_bin: Option<PathBuf>,
+    /// How long to go on trying without getting on, when a server or a connection breaks off; zero gives up at once.
+    pub retry_for: Duration,
 }
 
 impl CopyOptions {
     /// With every default.
     pub fn new(source: PgUrl, target: PgUrl) -> Self {
-        Self { source, target, jobs: None, split_bytes: None, pg_bin: None }
+        Self { source, target, jobs: None, split_bytes: None, pg_bin: None, retry_for: RETRY_FOR }
     }
 }
 
@@ -83,13 +91,8 @@ pub struct CopyReport {
     pub notes: Vec<String>,
 }
 
-/// Copies, or finishes a copy that was interrupted.
-///
-/// # Errors
-/// `Blocked` when assess finds a reason not to start; otherwise whatever stopped it, with the object's name. What is
-/// done stays done, and calling again continues.
-pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Error> {
-    let began = Instant::now();
+/// One attempt at a copy, from whatever the target has recorded of it; [`crate::retry`] makes as many as are needed.
+pub(crate) async fn attempt(options: &CopyOptions, cx: &Context, call: &Call) -> Result<CopyReport, Error> {
     let poolers = pooler_findings(&[("source", &options.source), ("target", &options.target)]);
     if !poolers.is_empty() {
         return Err(Error::Blocked(poolers));
@@ -99,15 +102,31 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
         async { Ok(Session::connect(&options.source, Access::ReadOnly).await?) },
         async { Ok(Session::connect(&options.target, Access::ReadWrite).await?) },
     )?;
+    let outcome = carry(&source, &target, options, cx, call).await;
+    if outcome.is_err() {
+        call.note_broken([&source, &target]).await;
+    }
+    drop(lock);
+    outcome
+}
+
+async fn carry(
+    source: &Session,
+    target: &Session,
+    options: &CopyOptions,
+    cx: &Context,
+    call: &Call,
+) -> Result<CopyReport, Error> {
+    let began = Instant::now();
     let (from, to, (), ()) = tokio::try_join!(
-        catalog::server_facts(&source),
-        catalog::server_facts(&target),
-        async { target.batch_execute(ddl::SESSION_SETTINGS).await.map_err(Error::on(&target)) },
-        leftover::end_orphans(&target),
+        catalog::server_facts(source),
+        catalog::server_facts(target),
+        async { target.batch_execute(ddl::SESSION_SETTINGS).await.map_err(Error::on(target)) },
+        leftover::end_orphans(target),
     )?;
-    let (schemas, managed_schemas) = catalog::schemas(&source, from.provider).await?;
-    let writes = writes::read(&source, &schemas).await?; // before the snapshot, see there
-    let snapshot = export_snapshot(&source).await?;
+    let (schemas, managed_schemas) = catalog::schemas(source, from.provider).await?;
+    let writes = writes::read(source, &schemas).await?;
+    let snapshot = export_snapshot(source).await?;
     // pg_dump takes longest of all that comes before the first row, most of it waiting for round trips: everything
     // else happens meanwhile. It is ended with this call, whatever its outcome.
     let schema_dump = async {
@@ -116,38 +135,39 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
     };
     let preparation = async {
         let (survey, places, positions, owns_public, wanted) = tokio::try_join!(
-            Survey::of(&source, &target, from.clone(), to),
-            place::read(&source, &schemas),
-            finish::sequences(&source, &schemas),
-            owns_public(&target),
-            jobs(&source, &target, options)
+            Survey::of(source, target, from.clone(), to),
+            place::read(source, &schemas),
+            finish::sequences(source, &schemas),
+            owns_public(target),
+            jobs(source, target, options)
         )?;
-        let seen = serde_json::json!({ "writes": writes, "schema": survey.fingerprint });
-        let (state, findings) = prepare(&source, &target, &survey, &seen, cx).await?;
+        let now = Moment::read(source, &survey, writes).await?;
+        let (state, findings) = prepare(source, target, &survey, &now, cx).await?;
+        call.begun.store(true, Ordering::Relaxed);
         let jobs = wanted.min(survey.tables.len().max(1) * MOST_JOBS);
         let workers = (0..jobs).map(|_| Worker::connect(&options.source, &options.target, &snapshot));
         let workers = if state.finished { Vec::new() } else { futures_util::future::try_join_all(workers).await? };
-        Ok::<_, Error>((survey, places, positions, owns_public, state, findings, workers))
+        Ok::<_, Error>((survey, places, positions, owns_public, now, state, findings, workers))
     };
-    let (sql, (survey, places, positions, owns_public, state, findings, workers)) =
+    let (sql, (survey, places, positions, owns_public, now, state, findings, workers)) =
         tokio::try_join!(schema_dump, preparation)?;
     let jobs = workers.len();
+    let resumed = *call.resumed.get_or_init(|| state.schema_done);
+    let tally = &call.done;
     if state.finished {
-        return report(&target, &Tally::default(), Outcome { began, resumed: true, jobs, findings, notes: Vec::new() })
-            .await;
+        return report(target, tally, Outcome { began, resumed, jobs, findings, notes: Vec::new() }).await;
     }
-    let resumed = state.schema_done;
     let schema = schema::plan(&survey, &places, &sql, owns_public)?;
     drop(sql);
     for note in &schema.notes {
         cx.note(note.clone());
     }
-    let mut entries_now = 0;
     if !state.schema_done {
         cx.note(format!("schema: {}", schema::summary(&schema)));
-        entries_now += create_schema(&target, &workers, &survey, &schema, &cut(&survey, options, jobs)).await?;
+        let sent = create_schema(target, &workers, &survey, &schema, &cut(&survey, options, jobs)).await?;
+        tally.entries.fetch_add(sent, Ordering::Relaxed);
     }
-    let (done_entries, parts) = tokio::try_join!(state::done_entries(&target), state::parts(&target))?;
+    let (done_entries, parts) = tokio::try_join!(state::done_entries(target), state::parts(target))?;
     let (rows_before, bytes_before) = parts.iter().fold((0, 0), |(r, b), p| (r + p.rows, b + p.bytes));
     let mut todo: BTreeMap<String, Vec<PartRow>> = BTreeMap::new();
     for part in parts.into_iter().filter(|p| !p.done) {
@@ -170,19 +190,21 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
         .collect();
     let meter = Meter::new(cx, survey.rows_estimate(), survey.bytes());
     meter.add(catalog::unsigned(rows_before), catalog::unsigned(bytes_before));
-    let load = Load { tables, foreign_keys, done_entries: done_entries.clone(), meter, done: Tally::default() };
-    let tally = load::run(load, workers).await?;
-    tally.entries.fetch_add(entries_now, Ordering::Relaxed);
-    cx.note(format!("rows are in, {} triggers, policies and privileges follow", after_data.len()));
-    let remaining = finish::Remaining {
-        before_data: &before_data,
-        after_data: &after_data,
-        done: &done_entries,
-        positions: &positions,
+    let load = Load { tables, foreign_keys, done_entries: done_entries.clone(), meter, done: Arc::clone(tally) };
+    let work = async {
+        load::run(load, workers).await?;
+        cx.note(format!("rows are in, {} triggers, policies and privileges follow", after_data.len()));
+        let remaining = finish::Remaining {
+            before_data: &before_data,
+            after_data: &after_data,
+            done: &done_entries,
+            positions: &positions,
+        };
+        finish::finish(source, target, &survey, &remaining).await
     };
-    let sent = finish::finish(&source, &target, &survey, &remaining).await?;
+    let sent = now.confirm_beside(source, target, work).await?;
     tally.entries.fetch_add(sent, Ordering::Relaxed);
-    let report = report(&target, &tally, Outcome { began, resumed, jobs, findings, notes }).await?;
+    let report = report(target, tally, Outcome { began, resumed, jobs, findings, notes }).await?;
     cx.progress(runbook::Progress {
         item: "copy".into(),
         rows: report.rows,
@@ -191,7 +213,6 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
         bytes_total: Some(report.bytes),
         finished: true,
     });
-    drop(lock);
     Ok(report)
 }
 
@@ -220,7 +241,7 @@ async fn prepare(
     source: &Session,
     target: &Session,
     survey: &Survey,
-    seen: &Value,
+    now: &Moment,
     cx: &Context,
 ) -> Result<(CopyState, Vec<Finding>), Error> {
     let id = SourceId::of(&survey.source);
@@ -237,30 +258,51 @@ async fn prepare(
                 copy.started_at
             )));
         }
-        if copy.finished && copy.writes != *seen {
-            cx.note("the copy is finished, but the source was written to since it began; it is not repeated");
-        }
-        if copy.finished || copy.writes == *seen {
+        let changed = if copy.finished {
+            if Moment::of(&copy)?.counts_differ(now) {
+                cx.note("the copy is finished, but the source was written to since it began; it is not repeated");
+            }
+            None
+        } else {
+            cannot_continue(source, target, survey, &copy, now, cx).await?
+        };
+        let Some(changed) = changed else {
             // Whoever continues a copy answers for it, and its undo may take it back.
             target.execute("update tierlift.copy set run = $1", &[&cx.run_id()]).await.map_err(Error::on(target))?;
             return Ok((copy, in_order(survey.findings.clone())));
-        }
-        cx.note("the source was written to since the copy began: it begins anew");
+        };
+        cx.note(format!("{changed}: the copy begins anew"));
         let before: Before = serde_json::from_value(copy.before)
             .map_err(|e| Error::OtherCopy(format!("schema tierlift holds a state of another version ({e})")))?;
         undo::remove(target, &before).await?;
         // Roles that the earlier attempt made are missing again.
         let fresh = Survey::take(source, target).await?;
-        return begin(source, target, &fresh, seen, cx, id).await;
+        return begin(source, target, &fresh, now, cx, id).await;
     }
-    begin(source, target, survey, seen, cx, id).await
+    begin(source, target, survey, now, cx, id).await
+}
+
+/// Why what is on the target is no good beginning any more, if so.
+async fn cannot_continue(
+    source: &Session,
+    target: &Session,
+    survey: &Survey,
+    copy: &CopyState,
+    now: &Moment,
+    cx: &Context,
+) -> Result<Option<String>, Error> {
+    let parts = state::parts(target).await?;
+    match Moment::of(copy)?.changed(now, source, survey, &parts).await? {
+        None => lost::reset(target, survey, &parts, cx).await,
+        changed => Ok(changed),
+    }
 }
 
 async fn begin(
     source: &Session,
     target: &Session,
     survey: &Survey,
-    seen: &Value,
+    now: &Moment,
     cx: &Context,
     id: SourceId,
 ) -> Result<(CopyState, Vec<Finding>), Error> {
@@ -277,6 +319,7 @@ async fn begin(
         return Err(Error::Blocked(findings.into_iter().filter(|f| f.severity == Severity::Blocks).collect()));
     }
     let before = serde_json::json!(before);
+    let seen = serde_json::json!(now);
     let mut sql = state::CREATE.to_owned();
     sql.push_str(&format!(
         "insert into tierlift.copy (source, run, before, writes) values ({}, {}, {}, {});\n",

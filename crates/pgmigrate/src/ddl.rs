@@ -5,14 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use pg_session::{DbError, Session};
 
 use crate::error::Error;
+use crate::retry;
 use crate::state;
 use crate::toc::Entry;
 
 /// Entries a transaction. Each holds a few locks until its end, and a server has about 6,400 of them.
 const BATCH: usize = 200;
 
-/// Settings under which a dump's statements mean what they meant: bodies may name what comes later.
-pub(crate) const SESSION_SETTINGS: &str = "set check_function_bodies = off; set lock_timeout = '60s';";
+/// Settings under which a dump's statements mean what they meant: bodies may name what comes later. The name is how
+/// [`crate::leftover`] knows the sessions that write for a copy.
+pub(crate) const SESSION_SETTINGS: &str =
+    "set check_function_bodies = off; set lock_timeout = '60s'; set application_name = 'tierlift copy';";
 
 /// Those of `entries` that are not in `done` yet with their record, for a transaction that holds more than them; and
 /// how many they are.
@@ -60,8 +63,11 @@ pub(crate) async fn send_side_by_side(
     let shares = shares(tail, if tail.len() < BATCH { 1 } else { sessions.len() });
     let at_once = sessions.iter().zip(&shares).map(|(session, share)| send(session, share, done));
     let results = futures_util::future::join_all(at_once).await;
-    if let Ok(counts) = results.into_iter().collect::<Result<Vec<u64>, Error>>() {
-        return Ok(sent + counts.iter().sum::<u64>());
+    match results.into_iter().collect::<Result<Vec<u64>, Error>>() {
+        Ok(counts) => return Ok(sent + counts.iter().sum::<u64>()),
+        // Its last commit may still be under way: no good moment to ask what is in place.
+        Err(error) if retry::may_pass(&error, true) => return Err(error),
+        Err(_) => {}
     }
     let before = done.len() as u64 + sent;
     let done = state::done_entries(first).await?;

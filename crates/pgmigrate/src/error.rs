@@ -1,5 +1,7 @@
 //! What can go wrong in a migration, each with its object and what to do next.
 
+use std::time::Duration;
+
 use pg_session::{DbError, Holder, Session, SessionError};
 use runbook::{Failure, FailureKind, Finding, Severity};
 
@@ -35,8 +37,8 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// The target refused one object of the schema.
-    #[error("the target refused it: {source}")]
+    /// The target refused one object of the schema, or was gone before it was made.
+    #[error("{}: {source}", if .source.code.is_some() { "the target refused it" } else { "the target broke off" })]
     Entry {
         /// Kind and name, e.g. `view public.mood`.
         object: String,
@@ -65,6 +67,24 @@ pub enum Error {
         target: String,
         /// Who, as the server sees it.
         holder: Option<Holder>,
+    },
+    /// Sessions of an attempt that was cut off are still at work.
+    #[error("backends of an earlier attempt do not end: {}", .pids.join(", "))]
+    Orphans {
+        /// `host:port/db`.
+        target: String,
+        /// Process ids on the server.
+        pids: Vec<String>,
+    },
+    /// A connection broke in the middle, and again and again.
+    #[error("{cause}{}", gave_up(*.attempts, .tried))]
+    CutOff {
+        /// How often it was tried.
+        attempts: u32,
+        /// How long nothing was achieved.
+        tried: Duration,
+        /// What the last attempt met.
+        cause: Box<Error>,
     },
     /// Contents differ.
     #[error("{message}")]
@@ -117,18 +137,36 @@ impl Error {
                 "read pg_dump's message; the source role must be able to read the whole schema".into()
             }
             Self::Io { .. } => "check disk space and permissions of the temporary folder".into(),
+            Self::Entry { source, .. } | Self::Table { source, .. } if settled_by(source).is_some() => {
+                settled_by(source).map_or_else(String::new, |what| format!("{what}; {AGAIN}"))
+            }
             Self::Entry { object, .. } => {
                 format!(
                     "make the target able to hold {object} (or drop it on the source if it is not needed), then start again"
                 )
             }
-            Self::Table { .. } => "settle what the server says, then resume: finished parts are kept".into(),
+            Self::Table { .. } => format!("settle what the server says; {AGAIN}"),
+            Self::Orphans { pids, .. } => {
+                format!("look at backend {} in pg_stat_activity of the target and end it; {AGAIN}", pids.join(", "))
+            }
+            Self::CutOff { cause, .. } => match cause.as_ref() {
+                Self::Session(error) if error.is_input() => format!("{}; {AGAIN}", error.hint()),
+                _ => format!("find out in the server's log why it ended the connection; {AGAIN}"),
+            },
             Self::OtherCopy(_) => "roll that copy back first, or use another empty database".into(),
             Self::Locked { .. } => "wait until it has ended, or end it, then try again".into(),
             Self::Differs { .. } => "do not switch over; find out who wrote to either side, then copy again".into(),
             Self::Fence { hint, .. } => hint.clone(),
             Self::Arguments(_) => "correct the step's arguments".into(),
             Self::Internal(_) => "report this; the journal and the databases are as the last line says".into(),
+        }
+    }
+
+    /// The message behind the name of what it is about.
+    pub(crate) fn with_object(&self) -> String {
+        match self.object() {
+            object if object.is_empty() => self.to_string(),
+            object => format!("{object}: {self}"),
         }
     }
 
@@ -151,10 +189,37 @@ impl Error {
             Self::Blocked(findings) => findings.first().map(|f| f.object.clone()).unwrap_or_default(),
             Self::Entry { object, .. } | Self::Differs { object, .. } | Self::Fence { object, .. } => object.clone(),
             Self::Table { table, .. } => format!("table {table}"),
-            Self::Locked { target, .. } => format!("target {target}"),
+            Self::Locked { target, .. } | Self::Orphans { target, .. } => format!("target {target}"),
+            Self::CutOff { cause, .. } => cause.object(),
+            Self::PgDump { .. } => "schema of the source".into(),
             _ => String::new(),
         }
     }
+}
+
+fn gave_up(attempts: u32, tried: &Duration) -> String {
+    match attempts {
+        1 => String::new(),
+        _ => format!("; gave up after {attempts} attempts, the last {:.0} s without getting on", tried.as_secs_f64()),
+    }
+}
+
+/// What the operator must know to dare the next step.
+const AGAIN: &str = "then start it again: what is finished is kept and not repeated";
+
+/// What makes a server accept the same statement later, where its error says so.
+fn settled_by(error: &DbError) -> Option<&'static str> {
+    Some(match error.code.as_deref() {
+        None | Some("57P01" | "57P02" | "57P03") => "see in the server's log why it ended the connection",
+        Some("57014") => {
+            "it was cancelled on the server, by somebody or by a limit of the role or database; find out by whom"
+        }
+        Some("53100") => "the server's disk is full: enlarge it",
+        Some("53200") => "the server is out of memory: give it more, or copy with fewer --jobs",
+        Some("53300") => "the server has no connection left: free some, or copy with fewer --jobs",
+        Some("55P03" | "40P01") => "another session holds a lock on it: end that session",
+        _ => return None,
+    })
 }
 
 impl From<Error> for Failure {

@@ -48,8 +48,8 @@ pub(crate) struct Load {
     pub foreign_keys: Vec<ForeignKey>,
     pub done_entries: BTreeSet<String>,
     pub meter: Meter,
-    /// What this call did, earlier attempts aside.
-    pub done: Tally,
+    /// What this call did, earlier calls aside.
+    pub done: Arc<Tally>,
 }
 
 /// Work done by one call.
@@ -108,7 +108,7 @@ struct Shared {
 }
 
 /// Does all of it; the first failure stops all workers.
-pub(crate) async fn run(load: Load, workers: Vec<Worker>) -> Result<Tally, Error> {
+pub(crate) async fn run(load: Load, workers: Vec<Worker>) -> Result<(), Error> {
     let (waiting, tables_left) = dependencies(&load);
     let shared = Arc::new(Shared {
         queue: Queue::new(),
@@ -148,8 +148,7 @@ pub(crate) async fn run(load: Load, workers: Vec<Worker>) -> Result<Tally, Error
         // Leaving drops the set, which ends the other workers and with them their transactions.
         ended.map_err(|e| Error::Internal(format!("a copy worker ended abnormally: {e}")))??;
     }
-    let shared = Arc::into_inner(shared).ok_or_else(|| Error::Internal("a copy worker outlived the copy".into()))?;
-    Ok(shared.load.done)
+    Ok(())
 }
 
 /// The foreign keys that wait for each table, and how many tables each foreign key waits for.

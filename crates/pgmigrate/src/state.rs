@@ -33,7 +33,7 @@ pub(crate) struct CopyState {
     pub run: Option<String>,
     /// What undo restores; see [`crate::undo::Before`].
     pub before: Value,
-    /// The source's write counters and definitions when the copy began.
+    /// What the source was like when the copy began; see [`crate::moment::Moment`].
     pub writes: Value,
     pub schema_done: bool,
     pub finished: bool,

@@ -197,7 +197,7 @@ pub enum PgCommand {
         #[command(flatten)]
         pair: Pair,
     },
-    /// Copy the source, whole, into an empty target
+    /// Copy the source, whole, into an empty target; the same command continues a copy that was interrupted
     Copy {
         /// The databases.
         #[command(flatten)]
@@ -205,6 +205,12 @@ pub enum PgCommand {
         /// Tables copied at once (default: what both ends can take)
         #[arg(long, value_parser = at_least_one)]
         jobs: Option<usize>,
+        /// Cut tables larger than this into parts of about this size (default: only where it is worth it)
+        #[arg(long, value_name = "MB", value_parser = at_least_one)]
+        split_mb: Option<usize>,
+        /// How long to wait and try again without getting on, when a server or a connection breaks off; 0: not at all
+        #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+        retry: u64,
         /// Do not ask before starting
         #[arg(long, short)]
         yes: bool,

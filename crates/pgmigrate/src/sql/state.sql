@@ -21,6 +21,16 @@ create table tierlift.copy_part (
     done_at timestamptz,
     primary key (relation, part)
 );
+-- A part is recorded in the transaction that brings its rows, and only once: whatever goes wrong between two processes,
+-- its rows cannot arrive twice.
+create function tierlift.refuse_repeated_part() returns trigger language plpgsql as $$
+begin
+    raise exception using errcode = 'serialization_failure',
+        message = format('part %s of %s is on the target already', old.part, old.relation);
+end $$;
+create trigger once before update on tierlift.copy_part for each row
+    when (old.done_at is not null and new.done_at is not null) execute function tierlift.refuse_repeated_part();
+alter table tierlift.copy_part enable always trigger once;
 create table tierlift.copy_entry (
     entry text primary key,
     done_at timestamptz not null default clock_timestamp()

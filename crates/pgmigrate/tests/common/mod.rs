@@ -8,7 +8,7 @@ use pg_sandbox::oviya::{self, OviyaSource, OviyaTarget};
 use pg_sandbox::{PgInstall, PgServer, StopMode};
 use pg_session::PgUrl;
 use pgmigrate::CopyOptions;
-use runbook::{Context, Quiet};
+use runbook::{Context, Event, Quiet, Reporter};
 
 /// A source on PostgreSQL 16 and a target on 18, stopped when dropped.
 pub struct Pair {
@@ -90,6 +90,30 @@ pub fn stable(dump: &str) -> String {
 
 pub fn url(text: &str) -> PgUrl {
     text.parse().expect("the sandbox makes good URLs")
+}
+
+/// Keeps what is said.
+#[derive(Default)]
+pub struct Notes(std::sync::Mutex<Vec<String>>);
+
+impl Reporter for Notes {
+    fn report(&self, event: Event) {
+        if let Event::Note { text, .. } = event {
+            self.0.lock().expect("no holder panics").push(text);
+        }
+    }
+}
+
+impl Notes {
+    /// A context without a run that tells these.
+    pub fn cx(self: &Arc<Self>) -> Context {
+        Context::detached("test", self.clone())
+    }
+
+    /// All of it, a line each.
+    pub fn text(&self) -> String {
+        self.0.lock().expect("no holder panics").join("\n")
+    }
 }
 
 /// A context without a run, watched by nobody.

@@ -1,5 +1,7 @@
 //! `pg assess|copy|verify`: the engine's own pieces, without a playbook.
 
+use std::time::Duration;
+
 use pgmigrate::{
     AssessOptions, Assessment, CopyOptions, Error, Repair, RepairFile, RepairReport, Verification, VerifyOptions,
 };
@@ -17,7 +19,14 @@ use crate::{exit, screen, target_lock};
 pub async fn run(global: &Global, command: PgCommand) -> Result<u8, Failure> {
     match command {
         PgCommand::Assess { pair } => assess(global, &pair).await,
-        PgCommand::Copy { pair, jobs, yes } => copy(global, &pair, jobs, yes).await,
+        PgCommand::Copy { pair, jobs, split_mb, retry, yes } => {
+            let mut options =
+                CopyOptions::new(database_url(&pair.source, "--source")?, database_url(&pair.target, "--target")?);
+            options.jobs = jobs;
+            options.split_bytes = split_mb.map(|mb| (mb as u64).saturating_mul(1024 * 1024));
+            options.retry_for = Duration::from_secs(retry);
+            copy(global, &pair, &options, yes).await
+        }
         PgCommand::Verify(args) => verify(global, &args).await,
     }
 }
@@ -42,7 +51,7 @@ async fn look(global: &Global, pair: &Pair) -> Result<Assessment, Failure> {
     Ok(pgmigrate::assess(&options, &cx).await?)
 }
 
-async fn copy(global: &Global, pair: &Pair, jobs: Option<usize>, yes: bool) -> Result<u8, Failure> {
+async fn copy(global: &Global, pair: &Pair, options: &CopyOptions, yes: bool) -> Result<u8, Failure> {
     // Who has said yes already is not shown what would happen: the copy looks for itself, and stops for the same reasons.
     if !yes {
         let assessment = look(global, pair).await?;
@@ -57,11 +66,8 @@ async fn copy(global: &Global, pair: &Pair, jobs: Option<usize>, yes: bool) -> R
         }
         confirm(yes, "Copy now?")?;
     }
-    let mut options =
-        CopyOptions::new(database_url(&pair.source, "--source")?, database_url(&pair.target, "--target")?);
-    options.jobs = jobs;
     let _lock = target_lock::take(&options.target).await?;
-    let report = pgmigrate::copy(&options, &Context::detached("copy", screen(global))).await?;
+    let report = pgmigrate::copy(options, &Context::detached("copy", screen(global))).await?;
     if global.json {
         data(format_args!("{}", json!({"event": "copied", "report": report})));
     } else {
