@@ -108,7 +108,9 @@ struct Filter<'a> {
 impl Filter<'_> {
     /// The entry as it is sent, or `None`.
     fn decide(&mut self, mut entry: Entry) -> Option<Entry> {
-        let attached = matches!(entry.kind.as_str(), "COMMENT" | "ACL" | "SECURITY LABEL");
+        const ATTACHED: &[&str] =
+            &["COMMENT", "ACL", "SECURITY LABEL", "PUBLICATION TABLE", "PUBLICATION TABLES IN SCHEMA"];
+        let attached = ATTACHED.contains(&entry.kind.as_str());
         if attached && entry.dependencies.iter().any(|id| self.skipped.contains(id)) {
             return None;
         }
@@ -116,17 +118,8 @@ impl Filter<'_> {
             return None; // assess has said so
         }
         match entry.kind.as_str() {
-            // Extensions are made beforehand, as assess decided; the rest needs a superuser or is the source's own.
-            "EXTENSION"
-            | "EVENT TRIGGER"
-            | "PUBLICATION"
-            | "PUBLICATION TABLE"
-            | "PUBLICATION TABLES IN SCHEMA"
-            | "SUBSCRIPTION"
-            | "SUBSCRIPTION TABLE" => return None,
-            "COMMENT" if ["EXTENSION ", "EVENT TRIGGER ", "PUBLICATION "].iter().any(|k| entry.name.starts_with(k)) => {
-                return None;
-            }
+            // Extensions are made beforehand, as assess decided; the others hold credentials, as assess has said.
+            "EXTENSION" | "SUBSCRIPTION" | "SUBSCRIPTION TABLE" | "USER MAPPING" => return None,
             "COMMENT" | "ACL" if !self.owns_public && entry.name == "SCHEMA \"public\"" => {
                 self.notes.push(format!("{} left out: the target role does not own schema public", entry.label()));
                 return None;
@@ -178,11 +171,11 @@ impl Filter<'_> {
         let Some(at) = after(" TO ").max(after(" FROM ")) else { return statement.to_owned() };
         let end = at + identifier_length(&statement[at..]);
         let role = toc::unquote(&statement[at..end]);
-        let roles = &self.survey.roles;
-        if role == "PUBLIC" || roles.will_have(&role) {
+        let known = self.survey.roles.known(&role);
+        if role == "PUBLIC" || known == role {
             return statement.to_owned();
         }
-        format!("{}{}{}", &statement[..at], Ident(&roles.target_user), &statement[end..])
+        format!("{}{}{}", &statement[..at], Ident(known), &statement[end..])
     }
 
     /// Newer minor releases keep `pg_attver` among a column's options; servers without it refuse the statement.
