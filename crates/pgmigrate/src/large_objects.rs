@@ -74,13 +74,15 @@ pub(crate) async fn remove(target: &Session) -> Result<(), Error> {
              where last_oid = (select max(last_oid) from tierlift.copy_large_object) returning oids)
         select count(pg_catalog.lo_unlink(m.oid)), (select count(*) from batch)
           from batch cross join unnest(oids) o join pg_catalog.pg_largeobject_metadata m on m.oid = o";
-    while exists {
+    if !exists {
+        return Ok(()); // the copy was made by a version without them
+    }
+    loop {
         let row = target.query_one(SQL, &[]).await.map_err(Error::on(target))?;
         if row.get::<_, i64>(1) == 0 {
-            break;
+            return Ok(());
         }
     }
-    Ok(())
 }
 
 /// A large object of the source.

@@ -61,6 +61,22 @@ pub(crate) const RARE_OBJECTS: &[Question] = &[
         "it comes stored as the target's default_table_access_method says",
     ),
     (
+        "select format('table %I.%I', n.nspname, c.relname)
+           from pg_class c join pg_namespace n on n.oid = c.relnamespace
+          where n.nspname = any ($1) and c.relkind = 'r' and not c.relispartition
+            and (select array_agg(a.attnum order by a.attnum) is distinct from array_agg(a.attnum order by p.place, a.attnum)
+                   from pg_attribute a
+                   left join lateral (select min(array[i.inhseqno::int, pa.attnum]) as place
+                                        from pg_inherits i join pg_attribute pa on pa.attrelid = i.inhparent
+                                       where i.inhrelid = c.oid and pa.attname = a.attname and pa.attnum > 0) p on true
+                  where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)
+            and exists (select from pg_inherits i where i.inhrelid = c.oid)
+          order by 1",
+        Changes,
+        "it was attached to its parent later, and has its columns in another order",
+        "on the target the parent's columns come first; name columns rather than select * or insert by position",
+    ),
+    (
         "select format('%s %I.%I', case p.prokind when 'p' then 'procedure' else 'function' end, n.nspname, p.proname)
            from pg_proc p join pg_namespace n on n.oid = p.pronamespace
           where p.prosecdef and n.nspname = any ($1)

@@ -8,12 +8,12 @@ use crate::error::Error;
 use crate::findings::finding;
 use crate::provider::Provider;
 
-/// What cannot come, as (catalogue, oid) of its entries in a dump, each with its finding.
+/// What cannot come, as (catalogue, oid) of its entries in a dump, with a finding for each object.
 pub(crate) async fn stay_behind(
     source: &Session,
     target: &Session,
     provider: Provider,
-) -> Result<Vec<((u32, u32), Finding)>, Error> {
+) -> Result<Vec<((u32, u32), Option<Finding>)>, Error> {
     let superuser: bool = target
         .query_typed_one("select rolsuper from pg_roles where rolname = current_user", &[])
         .await
@@ -21,21 +21,21 @@ pub(crate) async fn stay_behind(
         .get(0);
     let own = if provider == Provider::Supabase { "^supabase_" } else { "^$" };
     const SQL: &str = include_str!("sql/stay_behind.sql");
-    // The catalogue of publications of whole schemas is as old as those: PostgreSQL 15.
+    // Publications of whole schemas are as old as PostgreSQL 15.
     let sql = match source.major() {
         15.. => SQL.to_owned(),
-        _ => SQL.replace(
-            "pg_catalog.pg_publication_namespace n where n.pnpubid = p.oid",
-            "pg_catalog.pg_class where false",
-        ),
+        _ => {
+            SQL.replace("pg_catalog.pg_publication_namespace", "(select 0::oid as oid, 0::oid as pnpubid where false)")
+        }
     };
     let parameters = [(&superuser as &(dyn ToSql + Sync), Type::BOOL), (&own, Type::TEXT)];
     let rows = source.query_typed(&sql, &parameters).await.map_err(Error::on(source))?;
     Ok(rows
         .iter()
         .map(|row| {
-            let (object, reason): (String, String) = (row.get(2), row.get(3));
-            let finding = finding(Severity::Changes, object, reason, "it is not created on the target");
+            let reason: Option<(String, String)> = row.get::<_, Option<_>>(2).zip(row.get(3));
+            let finding = reason
+                .map(|(object, reason)| finding(Severity::Changes, object, reason, "it is not created on the target"));
             ((row.get(0), row.get(1)), finding)
         })
         .collect())

@@ -51,7 +51,7 @@ impl Survey {
         findings.append(&mut of_roles);
         for (entry, finding) in staying {
             managed.skipped.insert(entry);
-            findings.push(finding);
+            findings.extend(finding);
         }
         let same: Vec<String> = extensions.iter().filter(|x| x.same_version()).map(|x| x.name.clone()).collect();
         let mut tables = catalog::tables(source, &schemas, &same).await?;

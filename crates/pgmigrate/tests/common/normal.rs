@@ -1,8 +1,9 @@
 //! What of a dump may differ between two ends that hold the same. docs/copy.md lists it for users, line by line.
 
-/// The lines of a `pg_dump` that must be equal at both ends of a copy from a server of version `source_major`.
-pub fn lines(dump: &str, source_major: u16) -> Vec<String> {
+/// The lines of a `pg_dump` that must be equal at both ends of a copy, the older of which has this major version.
+pub fn lines(dump: &str, older: u16) -> Vec<String> {
     let mut lines = Vec::new();
+    let dump = without_attver(dump);
     for entry in dump.split(ENTRY) {
         let kind = entry.lines().next().and_then(|header| header.split("; Type: ").nth(1)).unwrap_or("");
         let is = |kinds: &[&str]| kinds.iter().any(|k| kind.split(';').next() == Some(*k));
@@ -11,14 +12,26 @@ pub fn lines(dump: &str, source_major: u16) -> Vec<String> {
         }
         // Before 16 a server prints every column of a view with its table.
         let text = match entry.split_once("\n--\n") {
-            Some((header, sql)) if source_major < 16 && is(&["VIEW", "MATERIALIZED VIEW", "RULE"]) => {
+            Some((header, sql)) if older < 16 && is(&["VIEW", "MATERIALIZED VIEW", "RULE"]) => {
                 format!("{header}\n{}", unqualified(sql))
             }
             _ => entry.replacen("\n--\n", "\n", 1),
         };
+        let inherits = text.contains("\nINHERITS (");
         let compared = text.lines().filter(|line| !NOT_COMPARED.iter().any(|start| line.starts_with(start)));
-        // Before 18 NOT NULL has no name; 18 makes one up.
-        lines.extend(compared.map(|line| if source_major < 18 { nameless_not_null(line) } else { line.to_owned() }));
+        for line in compared {
+            let mut line = line.to_owned();
+            if older < 18 {
+                line = nameless_not_null(&line); // before 18 it has no name, and 18 makes one up
+                if inherits {
+                    line = line.replace(" NOT NULL", ""); // before 18 an heir's own is not told from its parent's
+                }
+            }
+            if older < 17 && (line.starts_with("GRANT ") || line.starts_with("REVOKE ")) {
+                line = without_maintain(&line); // the privilege is as old as 17
+            }
+            lines.push(line);
+        }
         while lines.last().is_some_and(String::is_empty) {
             lines.pop(); // between entries there are as many as settings stood there
         }
@@ -44,6 +57,31 @@ const NOT_COMPARED: &[&str] = &[
     "SET default_tablespace = ",
     "SET default_table_access_method = ",
 ];
+
+/// Newer minor releases keep an option of their own with each column.
+fn without_attver(dump: &str) -> String {
+    const OPTION: &str = "pg_attver=";
+    let mut text = dump.to_owned();
+    while let Some(at) = text.find(OPTION) {
+        let digits = text[at + OPTION.len()..].find(|c: char| !c.is_ascii_digit()).expect("a dump ends otherwise");
+        let end = at + OPTION.len() + digits;
+        if text[..at].ends_with(" SET (") && text[end..].starts_with(");") {
+            let start = text[..at].rfind("\nALTER ").expect("it is set by a statement");
+            text.replace_range(start..end + ");".len(), "");
+        } else if text[..at].ends_with(", ") {
+            text.replace_range(at - ", ".len()..end, "");
+        } else {
+            text.replace_range(at..end + ", ".len(), "");
+        }
+    }
+    text
+}
+
+/// What is all there is before 17 is called so.
+fn without_maintain(line: &str) -> String {
+    const ALL: &str = "SELECT,INSERT,REFERENCES,DELETE,TRIGGER,TRUNCATE,UPDATE ON TABLE ";
+    line.replace(",MAINTAIN", "").replace(ALL, "ALL ON TABLE ")
+}
 
 /// `a int CONSTRAINT x NOT NULL` -> `a int NOT NULL`.
 fn nameless_not_null(line: &str) -> String {
