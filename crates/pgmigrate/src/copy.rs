@@ -20,6 +20,7 @@ use crate::dump;
 use crate::error::Error;
 use crate::findings::in_order;
 use crate::finish;
+use crate::large_objects;
 use crate::leftover;
 use crate::load::{self, Load, TableLoad, Tally, Worker};
 use crate::lost;
@@ -71,6 +72,8 @@ pub struct CopyReport {
     pub tables: u64,
     /// Their rows, those of earlier attempts included.
     pub rows: u64,
+    /// Large objects that are now on the target.
+    pub large_objects: u64,
     /// Bytes that travelled, those of earlier attempts included.
     pub bytes: u64,
     /// Rows copied by this call alone.
@@ -188,11 +191,19 @@ async fn carry(
             }
         })
         .collect();
-    let meter = Meter::new(cx, survey.rows_estimate(), survey.bytes());
+    let meter = Arc::new(Meter::new(cx, survey.rows_estimate(), survey.bytes()));
     meter.add(catalog::unsigned(rows_before), catalog::unsigned(bytes_before));
-    let load = Load { tables, foreign_keys, done_entries: done_entries.clone(), meter, done: Arc::clone(tally) };
+    let load = Load {
+        tables,
+        foreign_keys,
+        done_entries: done_entries.clone(),
+        meter: Arc::clone(&meter),
+        done: Arc::clone(tally),
+    };
     let work = async {
-        load::run(load, workers).await?;
+        // Beside the tables, over the two connections that have nothing to do meanwhile.
+        let objects = large_objects::copy(source, target, &survey.roles, &meter);
+        tokio::try_join!(load::run(load, workers), objects)?;
         cx.note(format!("rows are in, {} triggers, policies and privileges follow", after_data.len()));
         let remaining = finish::Remaining {
             before_data: &before_data,
@@ -496,12 +507,13 @@ struct Outcome {
 }
 
 async fn report(target: &Session, tally: &Tally, outcome: Outcome) -> Result<CopyReport, Error> {
-    let parts = state::parts(target).await?;
+    let (parts, objects) = tokio::try_join!(state::parts(target), large_objects::brought(target))?;
     let tables: BTreeSet<&str> = parts.iter().map(|p| p.relation.as_str()).collect();
     Ok(CopyReport {
         tables: tables.len() as u64,
         rows: parts.iter().map(|p| catalog::unsigned(p.rows)).sum(),
-        bytes: parts.iter().map(|p| catalog::unsigned(p.bytes)).sum(),
+        large_objects: objects.count,
+        bytes: parts.iter().map(|p| catalog::unsigned(p.bytes)).sum::<u64>() + objects.bytes,
         rows_now: tally.rows.load(Ordering::Relaxed),
         parts_now: tally.parts.load(Ordering::Relaxed),
         entries_now: tally.entries.load(Ordering::Relaxed),

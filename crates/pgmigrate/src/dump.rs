@@ -52,14 +52,7 @@ pub(crate) async fn schema(
 ) -> Result<String, Error> {
     let mut command = Command::new(&dump.program);
     command
-        .args([
-            "--schema-only",
-            "--verbose",
-            "--no-owner",
-            "--no-tablespaces",
-            "--no-publications",
-            "--no-subscriptions",
-        ])
+        .args(["--schema-only", "--verbose", "--no-owner", "--no-tablespaces", "--no-subscriptions"])
         .args(["--no-password", "--encoding=UTF8", "--quote-all-identifiers"])
         .arg(format!("--snapshot={snapshot}"))
         .arg(format!("--dbname={}", source.libpq_conninfo()))

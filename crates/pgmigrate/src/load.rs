@@ -47,7 +47,7 @@ pub(crate) struct Load {
     pub tables: Vec<TableLoad>,
     pub foreign_keys: Vec<ForeignKey>,
     pub done_entries: BTreeSet<String>,
-    pub meter: Meter,
+    pub meter: Arc<Meter>,
     /// What this call did, earlier calls aside.
     pub done: Arc<Tally>,
 }

@@ -24,6 +24,12 @@ impl Roles {
     pub fn will_have(&self, role: &str) -> bool {
         self.missing.iter().chain(&self.present).any(|known| known == role)
     }
+
+    /// That role where the target has or gets it. Any other is the source's owner, for all others are made: the owner
+    /// there is us.
+    pub fn known<'a>(&'a self, role: &'a str) -> &'a str {
+        if self.will_have(role) { role } else { &self.target_user }
+    }
 }
 
 /// Compares the roles that the application's privileges and policies name with the target's.
@@ -60,7 +66,7 @@ pub(crate) async fn roles(
             Severity::Changes,
             format!("roles {}", list(&missing)),
             "privileges or policies name them and the target has none of that name",
-            "they are created there without login or password; give them a password if an application connects as one",
+            "they are created there without login, password, memberships or settings; give them a password if an application connects as one",
         ));
     } else if !missing.is_empty() {
         findings.push(finding(

@@ -8,6 +8,7 @@ use crate::catalog::{self, ServerFacts, Table};
 use crate::error::Error;
 use crate::extension::{self, Extension};
 use crate::roles::{self, Roles};
+use crate::stay_behind;
 
 /// What was found, and what follows from it.
 #[derive(Debug, Clone)]
@@ -39,14 +40,19 @@ impl Survey {
     pub async fn of(source: &Session, target: &Session, from: ServerFacts, to: ServerFacts) -> Result<Self, Error> {
         let (schemas, managed_schemas) = catalog::schemas(source, from.provider).await?;
         let [mut findings, mut of_extensions, mut of_roles] = [Vec::new(), Vec::new(), Vec::new()];
-        let (mut managed, mut extensions, roles, fingerprint) = tokio::try_join!(
+        let (mut managed, mut extensions, roles, fingerprint, staying) = tokio::try_join!(
             auth::managed(source, &schemas, &managed_schemas, from.provider, &mut findings),
             extension::extensions(source, target, &schemas, from.provider, &mut of_extensions),
             roles::roles(source, target, &schemas, from.provider, &mut of_roles),
             catalog::fingerprint(source, &schemas),
+            stay_behind::stay_behind(source, target, from.provider),
         )?;
         findings.append(&mut of_extensions);
         findings.append(&mut of_roles);
+        for (entry, finding) in staying {
+            managed.skipped.insert(entry);
+            findings.extend(finding);
+        }
         let same: Vec<String> = extensions.iter().filter(|x| x.same_version()).map(|x| x.name.clone()).collect();
         let mut tables = catalog::tables(source, &schemas, &same).await?;
         // A role of that name that neither exists nor is made has nobody to grant to.

@@ -9,6 +9,7 @@ use runbook::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::large_objects;
 use crate::leftover;
 use crate::state;
 
@@ -76,10 +77,13 @@ pub(crate) async fn remove(target: &Session, before: &Before) -> Result<(), Erro
     leftover::end_orphans(target).await?;
     // A forgotten psql with an open transaction must not make this wait forever.
     run(target, "set lock_timeout = '30s'").await?;
+    // First of all: they would watch the rest.
+    drop_new_globals(target, before, |kind| kind == "event trigger").await?;
+    large_objects::remove(target).await?;
     for schema in schemas(target).await? {
         empty_schema(target, &schema.name).await?;
     }
-    drop_new_globals(target, before).await?;
+    drop_new_globals(target, before, |_| true).await?;
     for schema in schemas(target).await? {
         match before.schemas.iter().find(|b| b.name == schema.name) {
             Some(was) => restore_schema(target, was, &schema).await?,
@@ -116,8 +120,9 @@ async fn empty_schema(target: &Session, schema: &str) -> Result<(), Error> {
     }
 }
 
-async fn drop_new_globals(target: &Session, before: &Before) -> Result<(), Error> {
-    for (kind, name) in globals(target).await?.into_iter().filter(|g| !before.globals.contains(g)) {
+async fn drop_new_globals(target: &Session, before: &Before, of: fn(&str) -> bool) -> Result<(), Error> {
+    let new = globals(target).await?.into_iter().filter(|g| of(&g.0) && !before.globals.contains(g));
+    for (kind, name) in new {
         run(target, &format!("drop {kind} if exists {name} cascade")).await?;
     }
     Ok(())

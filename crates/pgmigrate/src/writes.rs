@@ -25,7 +25,7 @@ pub(crate) async fn read(session: &Session, schemas: &[String]) -> Result<Writes
                from pg_class c
                join pg_namespace n on n.oid = c.relnamespace
                join pg_stat_all_tables s on s.relid = c.oid
-              where c.relkind = 'r' and n.nspname = any ($1)",
+              where c.relkind = 'r' and (n.nspname = any ($1) or c.oid = 'pg_largeobject'::regclass)",
             &[&schemas],
         )
         .await

@@ -1,5 +1,11 @@
 -- Objects of a database that are in no schema, as (kind, name) that `drop` understands, in the order to drop them.
 select kind, name from (
+    select 0, 'event trigger', quote_ident(evtname) from pg_catalog.pg_event_trigger t
+     where not exists (select from pg_catalog.pg_depend d where d.objid = t.oid and d.deptype = 'e'
+                        and d.classid = 'pg_catalog.pg_event_trigger'::regclass)
+    union all
+    select 0, 'publication', quote_ident(pubname) from pg_catalog.pg_publication
+    union all
     select 1, 'extension', quote_ident(extname) from pg_catalog.pg_extension
     union all
     select 2, 'server', quote_ident(srvname) from pg_catalog.pg_foreign_server
@@ -15,5 +21,14 @@ select kind, name from (
     select 5, 'cast', format('(%s as %s)', castsource::regtype, casttarget::regtype) from pg_catalog.pg_cast c
      where c.oid >= 16384 and not exists (select from pg_catalog.pg_depend d where d.objid = c.oid and d.deptype = 'e'
                         and d.classid = 'pg_catalog.pg_cast'::regclass)
+    union all
+    select 6, 'access method', quote_ident(amname) from pg_catalog.pg_am a
+     where a.oid >= 16384 and not exists (select from pg_catalog.pg_depend d where d.objid = a.oid and d.deptype = 'e'
+                        and d.classid = 'pg_catalog.pg_am'::regclass)
+    union all
+    select 7, 'transform', format('for %s language %I', t.trftype::regtype, l.lanname) from pg_catalog.pg_transform t
+      join pg_catalog.pg_language l on l.oid = t.trflang
+     where not exists (select from pg_catalog.pg_depend d where d.objid = t.oid and d.deptype = 'e'
+                        and d.classid = 'pg_catalog.pg_transform'::regclass)
 ) all_of_them (place, kind, name)
 order by place, name

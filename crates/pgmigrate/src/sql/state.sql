@@ -35,3 +35,10 @@ create table tierlift.copy_entry (
     entry text primary key,
     done_at timestamptz not null default clock_timestamp()
 );
+-- A row is what one transaction brought: several whole large objects, or one of which `bytes` are there so far.
+create table tierlift.copy_large_object (
+    last_oid oid primary key,
+    oids oid[] not null,
+    bytes int8 not null,
+    complete boolean not null
+);

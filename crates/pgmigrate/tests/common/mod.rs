@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test file uses its own part
 
+pub mod normal;
+
 use std::sync::Arc;
 
 use pg_sandbox::oviya::{self, OviyaSource, OviyaTarget};
