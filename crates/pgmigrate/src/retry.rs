@@ -145,8 +145,13 @@ mod tests {
             check(table(code), true, expect);
             check(Error::Entry { object: "index public.i".into(), source: said(code) }, false, expect);
         }
-        let nobody =
-            || Error::Session(SessionError::Unreachable { endpoint: "h:1/d".into(), reason: "refused".into() });
+        let nobody = || {
+            Error::Session(SessionError::Unreachable {
+                endpoint: "h:1/d".into(),
+                reason: "refused".into(),
+                advice: String::new(),
+            })
+        };
         check(nobody(), false, false);
         check(nobody(), true, true);
         check(Error::PgDump { stderr: "server closed the connection unexpectedly".into() }, true, true);
