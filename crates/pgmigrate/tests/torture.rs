@@ -52,21 +52,15 @@ async fn carries_one_of_everything_from_every_version_to_every_version() {
 async fn from_to(from: &PgServer, to: &PgServer, newest: &PgInstall) {
     let (source, target) = (from.install().major(), to.install().major());
     let name = format!("torture_{source}_to_{target}");
-    for server in [from, to] {
-        server.create_database(&name).expect("the database is made");
-    }
-    for file in FILES.iter().filter(|file| minimum(file) <= source.min(target)) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/torture").join(file);
-        let sql = std::fs::read_to_string(path).expect("the fixture is there");
-        from.psql(&name, &sql).unwrap_or_else(|e| panic!("{source}: {file}: {e}"));
-    }
-    let other_session = Session::connect(&url(&from.url(&name)), Access::ReadWrite).await.expect("a session");
+    let held = load(from, source.min(target));
+    to.create_database(&name).expect("the database is made");
+    let other_session = Session::connect(&url(&from.url(&held)), Access::ReadWrite).await.expect("a session");
     other_session.batch_execute("create temporary table not_yours (id int)").await.expect("a temporary table");
-    let seen = |server: &PgServer| Seen::of(newest, server, &name, source.min(target));
+    let seen = |server: &PgServer, database: &str| Seen::of(newest, server, database, source.min(target));
     let globals = |server: &PgServer| common::stable(&server.pg_dumpall_globals().expect("pg_dumpall runs"));
-    let empty = (seen(to), globals(to));
+    let empty = (seen(to, &name), globals(to));
 
-    let mut options = CopyOptions::new(url(&from.url(&name)), url(&to.url(&name)));
+    let mut options = CopyOptions::new(url(&from.url(&held)), url(&to.url(&name)));
     options.pg_bin = Some(newest.bin_dir().to_owned());
     options.jobs = Some(3);
     options.split_bytes = Some(100 * 1024);
@@ -75,12 +69,29 @@ async fn from_to(from: &PgServer, to: &PgServer, newest: &PgInstall) {
     let verification =
         verify(&VerifyOptions::new(options.source.clone(), options.target.clone()), &cx()).await.expect("verify runs");
     assert!(verification.is_equal(), "{name}: {:#?}", verification.mismatches);
-    seen(from).assert_same(&seen(to), &name);
-    assert_eq!(next_values(from, &name), next_values(to, &name), "{name}");
+    seen(from, &held).assert_same(&seen(to, &name), &name);
+    assert_eq!(next_values(from, &held), next_values(to, &name), "{name}");
 
     copy_undo(&options.target, &cx()).await.unwrap_or_else(|e| panic!("{name}: {:?}", Failure::from(e)));
-    seen(to).assert_same(&empty.0, &name);
+    seen(to, &name).assert_same(&empty.0, &name);
     assert_eq!(globals(to), empty.1, "{name}");
+}
+
+/// The database with every fixture that servers of this major version can hold, made when it is first asked for.
+fn load(server: &PgServer, older: u16) -> String {
+    let major = server.install().major();
+    let files: Vec<&str> = FILES.iter().copied().filter(|file| minimum(file) <= older).collect();
+    let name = format!("torture_{}_of_{}", files.len(), FILES.len());
+    let exists = server.psql("postgres", &format!("select from pg_database where datname = '{name}'"));
+    if exists.expect("databases are listed").is_empty() {
+        server.create_database(&name).expect("the database is made");
+        for file in files {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/torture").join(file);
+            let sql = std::fs::read_to_string(path).expect("the fixture is there");
+            server.psql(&name, &sql).unwrap_or_else(|e| panic!("{major}: {file}: {e}"));
+        }
+    }
+    name
 }
 
 /// The major version that a fixture's name asks for.

@@ -61,20 +61,21 @@ const NOT_COMPARED: &[&str] = &[
 /// Newer minor releases keep an option of their own with each column.
 fn without_attver(dump: &str) -> String {
     const OPTION: &str = "pg_attver=";
-    let mut text = dump.to_owned();
-    while let Some(at) = text.find(OPTION) {
-        let digits = text[at + OPTION.len()..].find(|c: char| !c.is_ascii_digit()).expect("a dump ends otherwise");
-        let end = at + OPTION.len() + digits;
-        if text[..at].ends_with(" SET (") && text[end..].starts_with(");") {
-            let start = text[..at].rfind("\nALTER ").expect("it is set by a statement");
-            text.replace_range(start..end + ");".len(), "");
-        } else if text[..at].ends_with(", ") {
-            text.replace_range(at - ", ".len()..end, "");
-        } else {
-            text.replace_range(at..end + ", ".len(), "");
+    let mut out = String::new();
+    let mut rest = dump;
+    while let Some((before, after)) = rest.split_once(OPTION) {
+        out.push_str(before);
+        rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+        if let Some(after) = rest.strip_prefix(", ") {
+            rest = after;
+        } else if out.ends_with(", ") {
+            out.truncate(out.len() - ", ".len());
+        } else if let Some(after) = rest.strip_prefix(");") {
+            rest = after;
+            out.truncate(out.rfind("\nALTER ").expect("a statement sets it"));
         }
     }
-    text
+    out + rest
 }
 
 /// What is all there is before 17 is called so.
