@@ -15,6 +15,7 @@ use crate::dump;
 use crate::error::Error;
 use crate::extension::list;
 use crate::fence::{self, FenceBefore, FenceReport};
+use crate::refused::OnRefused;
 use crate::retry;
 use crate::undo::copy_undo;
 use crate::verify::{VerifyOptions, verify};
@@ -79,6 +80,9 @@ struct Copy {
     split_mb: Option<u64>,
     /// Folder of `pg_dump`.
     pg_bin: Option<PathBuf>,
+    /// What to do when the target refuses an object.
+    #[serde(default)]
+    on_refused: OnRefused,
 }
 
 #[derive(Deserialize)]
@@ -237,6 +241,11 @@ impl Inspect for Copy {
         changes.push(
             "indexes, keys, sequences, triggers, policies, privileges, materialised views, statistics".to_owned(),
         );
+        if self.on_refused == OnRefused::Skip {
+            changes.push(
+                "what the target refuses is left out, with all that needs it; the run then ends as incomplete".into(),
+            );
+        }
         Ok(Preview {
             changes,
             undo: "everything the copy made is dropped; the target is as empty as before".into(),
@@ -260,6 +269,7 @@ impl Action for Copy {
     async fn apply(&self, cx: &Context, _before: &Value) -> Result<Value, Failure> {
         let mut options = CopyOptions::new(self.source.clone(), self.target.clone());
         options.jobs = self.jobs;
+        options.on_refused = self.on_refused;
         options.pg_bin.clone_from(&self.pg_bin);
         if let Some(megabytes) = self.split_mb {
             options.split_bytes = Some(megabytes.saturating_mul(1024 * 1024));
@@ -312,7 +322,9 @@ impl Action for Verify {
         options.jobs = self.jobs;
         let seen = verify(&options, cx).await?;
         let Some(first) = seen.mismatches.first() else {
-            return Ok(json!({ "tables": seen.tables, "rows": seen.rows, "mismatches": 0, "seconds": seen.seconds }));
+            return Ok(json!({
+                "tables": seen.tables, "rows": seen.rows, "mismatches": 0, "left_out": seen.left_out, "seconds": seen.seconds
+            }));
         };
         let shown: Vec<String> = seen.mismatches.iter().map(ToString::to_string).collect();
         let more = if seen.truncated { ", and more" } else { "" };

@@ -163,7 +163,7 @@ pub(crate) async fn target(target: &Session, survey: &Survey, run: Option<&str>)
 
 async fn copy_in_place(target: &Session, survey: &Survey, run: Option<&str>, at: &str) -> Result<Vec<Finding>, Error> {
     let readable: bool = target
-        .query_one("select to_regnamespace('tierlift') is null or has_schema_privilege(to_regnamespace('tierlift')::oid, 'usage')", &[])
+        .query_one("select coalesce((select pg_has_role(nspowner, 'usage') from pg_namespace where nspname = 'tierlift'), true)", &[])
         .await
         .map_err(Error::on(target))?
         .get(0);
@@ -172,7 +172,7 @@ async fn copy_in_place(target: &Session, survey: &Survey, run: Option<&str>, at:
             Blocks,
             "schema tierlift",
             "it is on the target and belongs to another role",
-            "connect as the role that began that copy, or use another database",
+            "connect as that role, or drop the schema when nothing of a copy or a backfill is needed any more",
         )]);
     }
     let Some(copy) = state::read(target).await? else {

@@ -18,6 +18,7 @@ use crate::catalog::Table;
 use crate::checks;
 use crate::dump;
 use crate::error::Error;
+use crate::extension;
 use crate::findings::in_order;
 use crate::finish;
 use crate::large_objects;
@@ -26,11 +27,14 @@ use crate::load::{self, Load, TableLoad, Tally, Worker};
 use crate::lost;
 use crate::moment::Moment;
 use crate::place;
+use crate::refused::{self, Decision, Decisions, LeftOut, OnRefused};
 use crate::retry::Call;
+use crate::roles;
 use crate::schema::{self, OfTable, Schema};
 use crate::state::{self, CopyState, PartRow, SourceId};
 use crate::stream::Meter;
 use crate::survey::Survey;
+use crate::trial;
 use crate::undo::{self, Before};
 use crate::writes;
 use crate::{catalog, ddl};
@@ -56,12 +60,15 @@ pub struct CopyOptions {
     pub pg_bin: Option<PathBuf>,
     /// How long to go on trying without getting on, when a server or a connection breaks off; zero gives up at once.
     pub retry_for: Duration,
+    /// What to do when the target refuses an object.
+    pub on_refused: OnRefused,
 }
 
 impl CopyOptions {
     /// With every default.
     pub fn new(source: PgUrl, target: PgUrl) -> Self {
-        Self { source, target, jobs: None, split_bytes: None, pg_bin: None, retry_for: RETRY_FOR }
+        let on_refused = OnRefused::Stop;
+        Self { source, target, jobs: None, split_bytes: None, pg_bin: None, retry_for: RETRY_FOR, on_refused }
     }
 }
 
@@ -90,6 +97,8 @@ pub struct CopyReport {
     pub jobs: u64,
     /// What assess has to say of this pair of databases, most serious first.
     pub findings: Vec<Finding>,
+    /// What the target refused and what needs it, none of which is there; empty for a copy of everything.
+    pub left_out: Vec<LeftOut>,
     /// What was left out or changed on the way besides.
     pub notes: Vec<String>,
 }
@@ -140,43 +149,56 @@ async fn carry(
         let (survey, places, positions, owns_public, wanted) = tokio::try_join!(
             Survey::of(source, target, from.clone(), to),
             place::read(source, &schemas),
-            finish::sequences(source, &schemas),
+            // One that may not be read is a finding, which says more than the server.
+            async { Ok(finish::sequences(source, &schemas).await) },
             owns_public(target),
             jobs(source, target, options)
         )?;
         let now = Moment::read(source, &survey, writes).await?;
-        let (state, findings) = prepare(source, target, &survey, &now, cx).await?;
+        let (state, findings) = prepare(source, target, &survey, &now, options.on_refused, cx).await?;
         call.begun.store(true, Ordering::Relaxed);
+        let positions = positions?;
         let jobs = wanted.min(survey.tables.len().max(1) * MOST_JOBS);
         let workers = (0..jobs).map(|_| Worker::connect(&options.source, &options.target, &snapshot));
         let workers = if state.finished { Vec::new() } else { futures_util::future::try_join_all(workers).await? };
         Ok::<_, Error>((survey, places, positions, owns_public, now, state, findings, workers))
     };
-    let (sql, (survey, places, positions, owns_public, now, state, findings, workers)) =
-        tokio::try_join!(schema_dump, preparation)?;
+    // Where both fail, what the preparation found says why.
+    let (sql, (mut survey, places, mut positions, owns_public, now, state, findings, workers)) =
+        tokio::try_join!(async { Ok(schema_dump.await) }, preparation)?;
     let jobs = workers.len();
     let resumed = *call.resumed.get_or_init(|| state.schema_done);
     let tally = &call.done;
     if state.finished {
         return report(target, tally, Outcome { began, resumed, jobs, findings, notes: Vec::new() }).await;
     }
-    let schema = schema::plan(&survey, &places, &sql, owns_public)?;
-    drop(sql);
+    let mut schema = schema::plan(&survey, &places, &sql?, owns_public)?;
     for note in &schema.notes {
         cx.note(note.clone());
     }
     if !state.schema_done {
         cx.note(format!("schema: {}", schema::summary(&schema)));
-        let sent = create_schema(target, &workers, &survey, &schema, &cut(&survey, options, jobs)).await?;
+        let sent = match create_schema(target, &workers, &mut survey, &schema, options, cx).await {
+            Err(Error::Blocked(refused)) => {
+                undo::remove(target, &Before::read(state.before)?, cx).await?;
+                return Err(Error::Blocked(refused));
+            }
+            made => made?,
+        };
         tally.entries.fetch_add(sent, Ordering::Relaxed);
     }
-    let (done_entries, parts) = tokio::try_join!(state::done_entries(target), state::parts(target))?;
+    let (done_entries, parts, decisions) =
+        tokio::try_join!(state::done_entries(target), state::parts(target), refused::recorded(target))?;
+    leave_out(target, &decisions, &mut survey, &mut schema, &mut positions).await?;
+    for line in refused::listed(&decisions) {
+        cx.note(line.to_string());
+    }
     let (rows_before, bytes_before) = parts.iter().fold((0, 0), |(r, b), p| (r + p.rows, b + p.bytes));
     let mut todo: BTreeMap<String, Vec<PartRow>> = BTreeMap::new();
     for part in parts.into_iter().filter(|p| !p.done) {
         todo.entry(part.relation.clone()).or_default().push(part);
     }
-    let Schema { before_data, mut of_table, foreign_keys, after_data, notes } = schema;
+    let Schema { before_data, mut of_table, foreign_keys, after_data, notes, .. } = schema;
     let tables = survey
         .tables
         .iter()
@@ -253,6 +275,7 @@ async fn prepare(
     target: &Session,
     survey: &Survey,
     now: &Moment,
+    on_refused: OnRefused,
     cx: &Context,
 ) -> Result<(CopyState, Vec<Finding>), Error> {
     let id = SourceId::of(&survey.source);
@@ -283,14 +306,12 @@ async fn prepare(
             return Ok((copy, in_order(survey.findings.clone())));
         };
         cx.note(format!("{changed}: the copy begins anew"));
-        let before: Before = serde_json::from_value(copy.before)
-            .map_err(|e| Error::OtherCopy(format!("schema tierlift holds a state of another version ({e})")))?;
-        undo::remove(target, &before).await?;
+        undo::remove(target, &Before::read(copy.before)?, cx).await?;
         // Roles that the earlier attempt made are missing again.
         let fresh = Survey::take(source, target).await?;
-        return begin(source, target, &fresh, now, cx, id).await;
+        return begin(source, target, &fresh, now, on_refused, cx, id).await;
     }
-    begin(source, target, survey, now, cx, id).await
+    begin(source, target, survey, now, on_refused, cx, id).await
 }
 
 /// Why what is on the target is no good beginning any more, if so.
@@ -314,21 +335,31 @@ async fn begin(
     target: &Session,
     survey: &Survey,
     now: &Moment,
+    on_refused: OnRefused,
     cx: &Context,
     id: SourceId,
 ) -> Result<(CopyState, Vec<Finding>), Error> {
     let mut findings = survey.findings.clone();
-    let (of_source, of_target, before) = tokio::try_join!(
+    let (of_source, of_target, mut before) = tokio::try_join!(
         checks::source(source, survey, &[]),
         checks::target(target, survey, cx.run_id()),
         Before::capture(target, survey.roles.missing.clone()),
     )?;
     findings.extend(of_source);
     findings.extend(of_target);
+    let refused_roles = roles::refused(target, &survey.roles.missing).await?;
+    match on_refused {
+        OnRefused::Skip => refused::defer(&mut findings),
+        OnRefused::Stop => findings.extend(refused_roles.findings()),
+    }
     let findings = in_order(findings);
     if findings.iter().any(|f| f.severity == Severity::Blocks) {
         return Err(Error::Blocked(findings.into_iter().filter(|f| f.severity == Severity::Blocks).collect()));
     }
+    let no_roles: Vec<&str> = refused::roles(&refused_roles.made).collect();
+    before.roles.retain(|role| !no_roles.contains(&role.as_str()));
+    let roles: String =
+        before.roles.iter().map(|role| format!("create role {} nologin;\n", pg_session::Ident(role))).collect();
     let before = serde_json::json!(before);
     let seen = serde_json::json!(now);
     let mut sql = state::CREATE.to_owned();
@@ -339,9 +370,8 @@ async fn begin(
         literal(&before.to_string()),
         literal(&seen.to_string()),
     ));
-    for role in &survey.roles.missing {
-        sql.push_str(&format!("create role {} nologin;\n", pg_session::Ident(role)));
-    }
+    sql.push_str(&refused::record_sql(&refused_roles.made));
+    sql.push_str(&roles);
     state::in_one_transaction(target, &sql)
         .await
         .map_err(|source| Error::Entry { object: "schema tierlift and roles".into(), source })?;
@@ -349,21 +379,20 @@ async fn begin(
     Ok((state, findings))
 }
 
-/// Everything before the data; the last transaction also writes down how the tables are cut.
+/// Everything before the data, and a trial of what comes after it; the last transaction also writes down what stays out
+/// and how the tables are cut. `Blocked` when something is refused and nothing may stay out.
 async fn create_schema(
     target: &Session,
     workers: &[Worker],
-    survey: &Survey,
+    survey: &mut Survey,
     schema: &Schema,
-    parts: &[PartRow],
+    options: &CopyOptions,
+    cx: &Context,
 ) -> Result<u64, Error> {
-    for extension in &survey.extensions {
-        if let Some(sql) = extension.create_sql() {
-            state::in_one_transaction(target, &sql)
-                .await
-                .map_err(|source| Error::Entry { object: format!("extension {}", extension.name), source })?;
-        }
-    }
+    let recorded = refused::recorded(target).await?;
+    survey.forget_roles(&refused::roles(&recorded).collect::<Vec<_>>());
+    let mut decisions = Decisions::default();
+    extension::create(target, &survey.extensions, &schema.extensions, &mut decisions, cx).await?;
     let done = state::done_entries(target).await?;
     if let Some(shim) = &survey.managed.shim {
         const KEY: &str = "SHIM auth";
@@ -374,10 +403,16 @@ async fn create_schema(
                 .map_err(|source| Error::Entry { object: "schema auth".into(), source })?;
         }
     }
-    let entries: Vec<_> = schema.before_data.iter().collect();
     let sessions: Vec<&Session> = workers.iter().map(|worker| &worker.target).collect();
-    let sent = ddl::send_side_by_side(&sessions, &entries, &done).await?;
+    let sent = trial::create(&sessions, &schema.before_data, &done, &mut decisions).await?;
+    trial::rehearse(target, schema, survey.source.version_num / 10_000, &mut decisions).await?;
+    if options.on_refused == OnRefused::Stop && !decisions.made.is_empty() {
+        return Err(Error::Blocked(decisions.findings()));
+    }
+    survey.leave_out(&refused::relations(&decisions.made).collect());
+    let parts = cut(survey, options, workers.len());
     let mut sql = String::from("update tierlift.copy set schema_done = true;\n");
+    sql.push_str(&refused::record_sql(&decisions.made));
     for batch in parts.chunks(1000) {
         let values: Vec<String> = batch
             .iter()
@@ -397,6 +432,25 @@ async fn create_schema(
         .await
         .map_err(|source| Error::Entry { object: "table tierlift.copy_part".into(), source })?;
     Ok(sent)
+}
+
+/// Obeys what was decided: nothing of it is created or filled any more.
+async fn leave_out(
+    target: &Session,
+    decisions: &[Decision],
+    survey: &mut Survey,
+    schema: &mut Schema,
+    positions: &mut Vec<finish::Position>,
+) -> Result<(), Error> {
+    if decisions.is_empty() {
+        return Ok(());
+    }
+    refused::apply(decisions, schema);
+    survey.leave_out(&refused::relations(decisions).collect());
+    // Identity columns' sequences are no entries of the dump: what is there says which have gone with their tables.
+    let there = finish::sequences(target, &survey.schemas).await?;
+    positions.retain(|p| there.iter().any(|t| t.relation == p.relation));
+    Ok(())
 }
 
 /// Cuts tables into parts, by ranges of blocks.
@@ -507,7 +561,8 @@ struct Outcome {
 }
 
 async fn report(target: &Session, tally: &Tally, outcome: Outcome) -> Result<CopyReport, Error> {
-    let (parts, objects) = tokio::try_join!(state::parts(target), large_objects::brought(target))?;
+    let (parts, objects, decisions) =
+        tokio::try_join!(state::parts(target), large_objects::brought(target), refused::recorded(target))?;
     let tables: BTreeSet<&str> = parts.iter().map(|p| p.relation.as_str()).collect();
     Ok(CopyReport {
         tables: tables.len() as u64,
@@ -521,6 +576,7 @@ async fn report(target: &Session, tally: &Tally, outcome: Outcome) -> Result<Cop
         seconds: outcome.began.elapsed().as_secs_f64(),
         jobs: outcome.jobs as u64,
         findings: outcome.findings,
+        left_out: refused::listed(&decisions),
         notes: outcome.notes,
     })
 }

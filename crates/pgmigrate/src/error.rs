@@ -60,6 +60,12 @@ pub enum Error {
     /// The target holds a copy of another source, or one that this call must not touch.
     #[error("{0}")]
     OtherCopy(String),
+    /// A copy cannot be taken back without what others have built on it since.
+    #[error("these were not made by the copy and would go with it: {}", .objects.join(", "))]
+    InTheWay {
+        /// Each with what it needs of the copy's.
+        objects: Vec<String>,
+    },
     /// Another process is copying to, or taking a copy back from, the same target.
     #[error("another tierlift process is at work on it{}", .holder.as_ref().map(|h| format!(" (since {}, backend {})", h.since, h.pid)).unwrap_or_default())]
     Locked {
@@ -154,6 +160,9 @@ impl Error {
                 _ => format!("find out in the server's log why it ended the connection; {AGAIN}"),
             },
             Self::OtherCopy(_) => "roll that copy back first, or use another empty database".into(),
+            Self::InTheWay { .. } => {
+                "nothing was dropped; drop them, or rewrite them without what they need, then roll back again".into()
+            }
             Self::Locked { .. } => "wait until it has ended, or end it, then try again".into(),
             Self::Differs { .. } => "do not switch over; find out who wrote to either side, then copy again".into(),
             Self::Fence { hint, .. } => hint.clone(),
@@ -177,7 +186,9 @@ impl Error {
             }
             Self::Session(error) if error.is_input() => FailureKind::InvalidInput,
             Self::NoPgDump { .. } | Self::Arguments(_) => FailureKind::InvalidInput,
-            Self::Blocked(_) | Self::Differs { .. } | Self::OtherCopy(_) => FailureKind::Blocked,
+            Self::Blocked(_) | Self::Differs { .. } | Self::OtherCopy(_) | Self::InTheWay { .. } => {
+                FailureKind::Blocked
+            }
             Self::Internal(_) => FailureKind::Internal,
             Self::Locked { .. } => FailureKind::Locked,
             _ => FailureKind::Failed,
@@ -192,6 +203,7 @@ impl Error {
             Self::Locked { target, .. } | Self::Orphans { target, .. } => format!("target {target}"),
             Self::CutOff { cause, .. } => cause.object(),
             Self::PgDump { .. } => "schema of the source".into(),
+            Self::InTheWay { objects } => objects.first().cloned().unwrap_or_default(),
             _ => String::new(),
         }
     }

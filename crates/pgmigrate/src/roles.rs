@@ -1,12 +1,14 @@
 //! Roles that privileges and policies name: made as NOLOGIN stubs where the target lacks them.
 
-use pg_session::Session;
+use pg_session::{DbError, Ident, Session};
 use runbook::{Finding, Severity};
 
 use crate::error::Error;
 use crate::extension::list;
 use crate::findings::finding;
 use crate::provider::Provider;
+use crate::refused::{Decisions, ROLE};
+use crate::trial;
 
 /// What the copy must know of roles.
 #[derive(Debug, Clone)]
@@ -79,4 +81,30 @@ pub(crate) async fn roles(
         ));
     }
     Ok(Roles { missing, present, target_user })
+}
+
+/// Those of `missing` that the target's role may not create, with the server's own word. Asked in a transaction that is
+/// rolled back.
+pub(crate) async fn refused(target: &Session, missing: &[String]) -> Result<Decisions, Error> {
+    let mut decisions = Decisions::default();
+    if missing.is_empty() {
+        return Ok(decisions);
+    }
+    let create = |role: &String| format!("create role {} nologin;\n", Ident(role));
+    let all: String = missing.iter().map(create).collect();
+    if target.batch_execute(&format!("begin;\n{all}rollback;")).await.is_ok() {
+        return Ok(decisions);
+    }
+    target.batch_execute("rollback").await.map_err(Error::on(target))?;
+    for role in missing {
+        let Err(error) = target.batch_execute(&format!("begin;\n{}rollback;", create(role))).await else { continue };
+        let error = DbError::from(error);
+        if !trial::is_refusal(&error) {
+            return Err(Error::Entry { object: format!("role {role}"), source: error });
+        }
+        target.batch_execute("rollback").await.map_err(Error::on(target))?;
+        let key = format!("{ROLE}{role}");
+        decisions.refuse_named(format!("role {role}"), &key, (0, 0), None, &error.to_string());
+    }
+    Ok(decisions)
 }

@@ -21,6 +21,8 @@ pub(crate) struct Schema {
     pub foreign_keys: Vec<ForeignKey>,
     /// Everything else after the data, in order.
     pub after_data: Vec<Entry>,
+    /// pg_dump's numbers of the source's extensions, which what leans on them refers to.
+    pub extensions: BTreeMap<String, u32>,
     /// What was left out or changed, a line each.
     pub notes: Vec<String>,
 }
@@ -57,12 +59,16 @@ pub(crate) fn plan(survey: &Survey, places: &Places, dump: &str, owns_public: bo
         of_table: BTreeMap::new(),
         foreign_keys: Vec::new(),
         after_data: Vec::new(),
+        extensions: BTreeMap::new(),
         notes: Vec::new(),
     };
     let mut past_data = false;
     for entry in entries {
         past_data |= entry.is_post_data();
         let (id, place) = (entry.id, places.get(&(entry.class, entry.oid)));
+        if entry.kind == "EXTENSION" {
+            schema.extensions.insert(entry.name.clone(), id);
+        }
         let Some(entry) = filter.decide(entry) else {
             filter.skipped.insert(id);
             continue;

@@ -1,5 +1,7 @@
 //! Everything that is read at both ends before anything is decided: what assess reports, and what copy and verify obey.
 
+use std::collections::BTreeSet;
+
 use pg_session::Session;
 use runbook::Finding;
 
@@ -75,6 +77,22 @@ impl Survey {
             fingerprint,
             findings,
         })
+    }
+
+    /// Without these relations, by oid: they stay behind.
+    pub fn leave_out(&mut self, relations: &BTreeSet<u32>) {
+        self.tables.retain(|table| !relations.contains(&table.oid));
+    }
+
+    /// Grants nothing to roles that could not be made.
+    pub fn forget_roles(&mut self, roles: &[&str]) {
+        let known = |role: &String| !roles.contains(&role.as_str());
+        for extension in &mut self.extensions {
+            extension.users.retain(known);
+        }
+        if let Some(shim) = &mut self.managed.shim {
+            shim.callers.retain(known);
+        }
     }
 
     /// Bytes of all tables, indexes aside.

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::finish::{self, Position};
 use crate::large_object;
 use crate::locate;
+use crate::refused::{self, Absent, LeftOut};
 use crate::row_hash::{self, RowHash};
 use crate::sums::{self, Sum};
 use crate::survey::Survey;
@@ -104,12 +105,15 @@ pub struct Verification {
     pub mismatches: Vec<Mismatch>,
     /// True when a table has more differences than are listed.
     pub truncated: bool,
+    /// What is not on the target because the copy was told to leave out what is refused there; no difference, and not
+    /// compared.
+    pub left_out: Vec<LeftOut>,
     /// Wall-clock seconds.
     pub seconds: f64,
 }
 
 impl Verification {
-    /// Whether both ends hold the same.
+    /// Whether everything that was compared is the same; see `left_out` for what was not.
     pub fn is_equal(&self) -> bool {
         self.mismatches.is_empty()
     }
@@ -182,10 +186,12 @@ pub(crate) async fn compare(
         Session::connect(&options.target, Access::ReadOnly)
     )?;
     let survey = Survey::take(&source, &target).await?;
+    let decisions = refused::recorded(&target).await?;
+    let absent = Absent::read(&source, &decisions).await?;
     let (source, target) = tokio::try_join!(End::hold(source), End::hold(target))?;
     let seed = row_hash::random_seed();
     let mut mismatches = Vec::new();
-    let mut pairs = pairs(&survey, &target.session, seed, &mut mismatches).await?;
+    let mut pairs = pairs(&survey, &target.session, seed, &absent, &mut mismatches).await?;
     pairs.retain(|pair| only.is_none_or(|only| only.contains(pair.relation())));
     let sums = sums::sums(&source, &target, &pairs, jobs(options), cx).await?;
     let (tables, rows) = (pairs.len() as u64, sums.iter().map(|(from, _)| catalog::unsigned(from.rows)).sum());
@@ -206,12 +212,12 @@ pub(crate) async fn compare(
         mismatches.extend(found.mismatches.into_iter().take(options.limit));
         counts.push(found.difference);
     }
-    let (sequences, unequal) = sequences(&source.session, &target.session, &survey).await?;
+    let (sequences, unequal) = sequences(&source.session, &target.session, &survey, &absent).await?;
     mismatches.extend(unequal);
     let objects = large_object::compare(&source.session, &target.session, seed).await?;
     truncated |= objects.differing.len() > options.limit;
     mismatches.extend(objects.differing.iter().take(options.limit).map(large_object::Object::mismatch));
-    mismatches.extend(structure(&source.session, &target.session, &survey).await?);
+    mismatches.extend(structure(&source.session, &target.session, &survey, &absent).await?);
     let verification = Verification {
         tables,
         rows,
@@ -219,6 +225,7 @@ pub(crate) async fn compare(
         differing: counts,
         mismatches,
         truncated,
+        left_out: refused::listed(&decisions),
         seconds: began.elapsed().as_secs_f64(),
     };
     Ok(Comparison {
@@ -243,6 +250,7 @@ async fn pairs(
     survey: &Survey,
     target: &Session,
     seed: i64,
+    absent: &Absent,
     mismatches: &mut Vec<Mismatch>,
 ) -> Result<Vec<Pair>, Error> {
     let mut schemas: Vec<String> = survey.tables.iter().map(|t| t.relation.schema.clone()).collect();
@@ -261,7 +269,9 @@ async fn pairs(
             target: None,
         };
         let Some(twin) = there.get(&table.relation) else {
-            mismatches.push(missing(None));
+            if !absent.relations.contains(&table.relation) {
+                mismatches.push(missing(None));
+            }
             continue;
         };
         let mut common: Vec<(&Column, &Column)> = Vec::new();
@@ -284,6 +294,7 @@ async fn sequences(
     source: &Session,
     target: &Session,
     survey: &Survey,
+    absent: &Absent,
 ) -> Result<(Vec<Position>, Vec<Mismatch>), Error> {
     let (from, to) =
         tokio::try_join!(finish::sequences(source, &survey.schemas), finish::sequences(target, &survey.schemas))?;
@@ -293,6 +304,9 @@ async fn sequences(
         let twin = to.iter().find(|p| p.relation == position.relation);
         if twin == Some(&position) {
             continue;
+        }
+        if twin.is_none() && absent.relations.contains(&position.relation) {
+            continue; // left out by decision
         }
         mismatches.push(Mismatch {
             table: format!("sequence {}", position.relation.label()),
@@ -310,7 +324,12 @@ async fn sequences(
 }
 
 /// Objects of the source that the target lacks, those aside that assess said would not come.
-async fn structure(source: &Session, target: &Session, survey: &Survey) -> Result<Vec<Mismatch>, Error> {
+async fn structure(
+    source: &Session,
+    target: &Session,
+    survey: &Survey,
+    absent: &Absent,
+) -> Result<Vec<Mismatch>, Error> {
     let sql = concat!(include_str!("sql/app_objects.sql"), include_str!("sql/structure.sql"));
     let (from, to) =
         tokio::try_join!(async { source.query(sql, &[&survey.schemas]).await.map_err(Error::on(source)) }, async {
@@ -319,7 +338,10 @@ async fn structure(source: &Session, target: &Session, survey: &Survey) -> Resul
     let there: BTreeSet<String> = to.iter().map(|row| row.get(2)).collect();
     Ok(from
         .iter()
-        .filter(|row| !survey.managed.skipped.contains(&(row.get(0), row.get(1))))
+        .filter(|row| {
+            let id = (row.get(0), row.get(1));
+            !survey.managed.skipped.contains(&id) && !absent.ids.contains(&id)
+        })
         .map(|row| row.get::<_, String>(2))
         .filter(|label| !there.contains(label))
         .map(|table| Mismatch {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use pgmigrate::OnRefused;
 
 /// Move an application up (or back down) an infrastructure tier: planned, verified row by row, undoable.
 #[derive(Debug, Parser)]
@@ -23,7 +24,8 @@ Exit codes:
   2 changes pending (dry run)    8 outside the window
   3 invalid input                9 approval missing
   4 a gate or finding stops it  10 plan stale or consumed
-  5 failed and unwound          11 paused   12 past the point of no return";
+    or the copy is incomplete   11 paused
+  5 failed and unwound          12 past the point of no return";
 
 /// Options every command takes.
 #[derive(Debug, Clone, Args)]
@@ -197,7 +199,9 @@ pub enum PgCommand {
         #[command(flatten)]
         pair: Pair,
     },
-    /// Copy the source, whole, into an empty target; the same command continues a copy that was interrupted
+    /// Copy the source, whole, into an empty target; the same command continues a copy that was interrupted (exit 4 when
+    /// something stops it or was left out)
+    #[command(after_help = COPY_EXAMPLES)]
     Copy {
         /// The databases.
         #[command(flatten)]
@@ -211,6 +215,9 @@ pub enum PgCommand {
         /// How long to wait and try again without getting on, when a server or a connection breaks off; 0: not at all
         #[arg(long, value_name = "SECONDS", default_value_t = 60)]
         retry: u64,
+        /// What to do when the target refuses an object: stop before any row is copied, or skip it and what needs it
+        #[arg(long, value_name = "stop|skip", default_value = "stop", value_parser = on_refused)]
+        on_refused: OnRefused,
         /// Do not ask before starting
         #[arg(long, short)]
         yes: bool,
@@ -254,6 +261,15 @@ pub struct VerifyArgs {
     #[arg(long, short, requires = "repair")]
     pub yes: bool,
 }
+
+const COPY_EXAMPLES: &str = "\
+Examples:
+  tierlift pg copy --source env:OLD_URL --target env:NEW_URL --yes
+  tierlift pg copy --source env:OLD_URL --target env:NEW_URL --on-refused skip --yes
+
+Whatever the target refuses is found before any row is copied. With --on-refused stop (the default)
+all of it is listed with the server's own words and the target is left as it was. With skip it is left
+out together with what needs it; each such object is listed by name, and the command exits 4.";
 
 /// The column that holds embeddings and the text they are made from.
 #[derive(Debug, Args)]
@@ -345,6 +361,14 @@ pub enum VectorCommand {
         #[arg(long)]
         probes: Option<u32>,
     },
+}
+
+fn on_refused(text: &str) -> Result<OnRefused, String> {
+    match text {
+        "stop" => Ok(OnRefused::Stop),
+        "skip" => Ok(OnRefused::Skip),
+        _ => Err("must be stop or skip".to_owned()),
+    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

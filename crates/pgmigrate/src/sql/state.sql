@@ -1,5 +1,5 @@
 create schema if not exists tierlift;
-comment on schema tierlift is 'progress of a migration by tierlift; dropped when it is rolled back';
+-- The schema may have been there: a backfill keeps its progress in it too.
 create table tierlift.copy (
     only_one boolean primary key default true check (only_one),
     source jsonb not null,
@@ -10,6 +10,7 @@ create table tierlift.copy (
     started_at timestamptz not null default clock_timestamp(),
     finished_at timestamptz
 );
+comment on table tierlift.copy is 'progress of a migration by tierlift; dropped when it is rolled back';
 create table tierlift.copy_part (
     relation text not null,
     part int4 not null,
@@ -41,4 +42,16 @@ create table tierlift.copy_large_object (
     oids oid[] not null,
     bytes int8 not null,
     complete boolean not null
+);
+-- What the target refused and what needs that; `instead` is what is sent in the entry's place.
+create table tierlift.copy_refused (
+    place int4 generated always as identity,
+    entry text not null,
+    class oid not null,
+    oid oid not null,
+    instead text,
+    object text not null,
+    needs text,
+    error text not null,
+    primary key (entry, object)
 );

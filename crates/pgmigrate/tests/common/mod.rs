@@ -122,3 +122,92 @@ impl Notes {
 pub fn cx() -> Context {
     Context::detached("test", Arc::new(Quiet))
 }
+
+/// Two servers for many small cases, a database of the same name on each.
+pub struct Servers {
+    pub from: PgServer,
+    pub to: PgServer,
+}
+
+impl Servers {
+    pub fn start(from: u16, to: u16) -> Self {
+        Self::with(from, &[], to, &[])
+    }
+
+    /// With lines of postgresql.conf.
+    pub fn with(from: u16, from_settings: &[(&str, &str)], to: u16, to_settings: &[(&str, &str)]) -> Self {
+        let start = |major, settings: &[(&str, &str)]| {
+            let install = PgInstall::find(Some(major)).expect("the sandbox has this version");
+            let builder = PgServer::builder().install(install);
+            let builder = settings.iter().fold(builder, |builder, (name, value)| builder.setting(name, value));
+            builder.start().expect("the server starts")
+        };
+        Self { from: start(from, from_settings), to: start(to, to_settings) }
+    }
+
+    /// Makes the database on both ends, the target's owned by `owner`, and fills the source.
+    pub fn case(&self, database: &str, owner: &str, source_sql: &str) -> CopyOptions {
+        self.from.create_database(database).expect("the database is made");
+        self.from.psql(database, source_sql).expect("the source is filled");
+        self.to.psql("postgres", &format!("create database {database} owner {owner}")).expect("the database is made");
+        let newer = if self.from.install().major() > self.to.install().major() { &self.from } else { &self.to };
+        let target = if owner == PgServer::SUPERUSER {
+            self.to.url(database)
+        } else {
+            self.to.url_as(owner, PASSWORD, database)
+        };
+        let mut options = CopyOptions::new(url(&self.from.url(database)), url(&target));
+        options.jobs = Some(2);
+        options.pg_bin = Some(newer.install().bin_dir().to_owned());
+        options
+    }
+
+    /// A role that logs in, on one of them.
+    pub fn role(server: &PgServer, name: &str, attributes: &str) {
+        server
+            .psql("postgres", &format!("create role {name} login password '{PASSWORD}' {attributes}"))
+            .expect("the role is made");
+    }
+
+    /// Everything the target holds of a database and of roles.
+    pub fn target_state(&self, database: &str) -> String {
+        let dump = self.to.pg_dump(database, &[]).expect("pg_dump runs");
+        stable(&dump) + &stable(&self.to.pg_dumpall_globals().expect("pg_dumpall runs"))
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        for server in [&mut self.from, &mut self.to] {
+            server.stop(StopMode::Fast).expect("the server stops");
+        }
+    }
+}
+
+/// Of every role that a test makes.
+pub const PASSWORD: &str = "a sandbox needs none better";
+
+/// A context that keeps what is noted.
+pub fn noting() -> (Context, Arc<Notes>) {
+    let notes = Arc::new(Notes::default());
+    (Context::detached("test", Arc::clone(&notes) as Arc<dyn runbook::Reporter>), notes)
+}
+
+#[derive(Default)]
+pub struct Notes(std::sync::Mutex<String>);
+
+impl Notes {
+    pub fn text(&self) -> String {
+        self.0.lock().expect("nobody panicked while noting").clone()
+    }
+}
+
+impl runbook::Reporter for Notes {
+    fn report(&self, event: runbook::Event) {
+        if let runbook::Event::Note { text, .. } = event {
+            let mut notes = self.0.lock().expect("nobody panicked while noting");
+            notes.push_str(&text);
+            notes.push('\n');
+        }
+    }
+}

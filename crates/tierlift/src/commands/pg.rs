@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use pgmigrate::{
-    AssessOptions, Assessment, CopyOptions, Error, Repair, RepairFile, RepairReport, Verification, VerifyOptions,
+    AssessOptions, Assessment, CopyOptions, Error, LeftOut, OnRefused, Repair, RepairFile, RepairReport, Verification,
+    VerifyOptions,
 };
 use runbook::{Context, Failure, Finding};
 use serde_json::json;
@@ -19,12 +20,13 @@ use crate::{exit, screen, target_lock};
 pub async fn run(global: &Global, command: PgCommand) -> Result<u8, Failure> {
     match command {
         PgCommand::Assess { pair } => assess(global, &pair).await,
-        PgCommand::Copy { pair, jobs, split_mb, retry, yes } => {
+        PgCommand::Copy { pair, jobs, split_mb, retry, on_refused, yes } => {
             let mut options =
                 CopyOptions::new(database_url(&pair.source, "--source")?, database_url(&pair.target, "--target")?);
             options.jobs = jobs;
             options.split_bytes = split_mb.map(|mb| (mb as u64).saturating_mul(1024 * 1024));
             options.retry_for = Duration::from_secs(retry);
+            options.on_refused = on_refused;
             copy(global, &pair, &options, yes).await
         }
         PgCommand::Verify(args) => verify(global, &args).await,
@@ -58,7 +60,8 @@ async fn copy(global: &Global, pair: &Pair, options: &CopyOptions, yes: bool) ->
         if !global.json {
             print_assessment(&assessment);
         }
-        if assessment.is_blocked() {
+        // What is merely refused is decided by the copy itself.
+        if assessment.is_blocked() && options.on_refused == OnRefused::Stop {
             if global.json {
                 data(format_args!("{}", json!({"event": "assessed", "assessment": assessment})));
             }
@@ -82,7 +85,8 @@ async fn copy(global: &Global, pair: &Pair, options: &CopyOptions, yes: bool) ->
             seconds(report.seconds)
         ));
     }
-    Ok(exit::DONE)
+    print_left_out(global, &report.left_out);
+    Ok(if report.left_out.is_empty() { exit::DONE } else { exit::BLOCKED })
 }
 
 async fn verify(global: &Global, args: &VerifyArgs) -> Result<u8, Failure> {
@@ -142,7 +146,7 @@ async fn repair(global: &Global, options: VerifyOptions, yes: bool, cx: &Context
 }
 
 fn code(verification: &Verification) -> u8 {
-    if verification.is_equal() { exit::DONE } else { exit::BLOCKED }
+    if verification.is_equal() && verification.left_out.is_empty() { exit::DONE } else { exit::BLOCKED }
 }
 
 fn show_verification(global: &Global, verification: &Verification) {
@@ -151,6 +155,21 @@ fn show_verification(global: &Global, verification: &Verification) {
     } else {
         print_verification(verification);
     }
+    print_left_out(global, &verification.left_out);
+}
+
+/// What a copy left out, and as the last line that it did.
+fn print_left_out(global: &Global, left_out: &[LeftOut]) {
+    if global.json || left_out.is_empty() {
+        return; // JSON has it as `left_out`
+    }
+    for line in left_out {
+        data(format_args!("{line}"));
+    }
+    data(format_args!(
+        "incomplete: {} object(s) of the source are not on the target, by --on-refused skip",
+        left_out.len()
+    ));
 }
 
 fn print_assessment(assessment: &Assessment) {
