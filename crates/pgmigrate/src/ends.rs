@@ -47,6 +47,11 @@ impl End {
     }
 }
 
+/// Ends a reading session's transaction, and with it its locks: a dropped session's end is noticed later.
+pub(crate) async fn release(session: &Session) -> Result<(), Error> {
+    session.batch_execute("commit").await.map_err(Error::on(session))
+}
+
 /// A table as one end has it.
 #[derive(Debug, Clone)]
 pub(crate) struct TableEnd {

@@ -10,7 +10,7 @@ use runbook::{Context, Finding, Severity};
 use serde::Serialize;
 use tokio_postgres::error::SqlState;
 
-use crate::ends::{End, Pair};
+use crate::ends::{self, End, Pair};
 use crate::error::Error;
 use crate::extension::list;
 use crate::findings::finding;
@@ -166,7 +166,7 @@ impl Repair {
     ///
     /// # Errors
     /// When either end cannot be read, or the file cannot be written.
-    pub async fn write_sql(&self, file: &mut RepairFile, cx: &Context) -> Result<(), Error> {
+    pub async fn write_sql(self, file: &mut RepairFile, cx: &Context) -> Result<Verification, Error> {
         let Comparison { source, target, .. } = &self.comparison;
         file.write(self.header().as_bytes())?;
         let fetch = source.reader().await?;
@@ -188,7 +188,9 @@ impl Repair {
                 Section::LargeObjects => self.write_large_objects(&mut sink).await?,
             }
         }
-        file.finish()
+        file.finish()?;
+        ends::release(&fetch).await?;
+        self.comparison.close().await
     }
 
     /// Mends the target, one transaction a table, and compares what was touched once more.
@@ -204,8 +206,7 @@ impl Repair {
         let _lock = leftover::lock(&self.options.target).await?;
         let fetch = self.comparison.source.reader().await?;
         // Locks of the comparison's own would be in the way of ours.
-        let held = &self.comparison.target.session;
-        held.batch_execute("rollback").await.map_err(Error::on(held))?;
+        ends::release(&self.comparison.target.session).await?;
         let mut tables = BTreeSet::new();
         let mut pending = self.sections();
         let mut failures = Vec::new();
@@ -234,8 +235,8 @@ impl Repair {
         let kept_still = self.kept_still();
         let touched = self.touched();
         let (options, before) = (self.options, self.comparison.verification);
-        drop((self.comparison.source, self.comparison.target, fetch));
-        let verification = compare(&options, Some(&touched), cx).await?.verification;
+        tokio::try_join!(ends::release(&self.comparison.source.session), ends::release(&fetch))?;
+        let verification = compare(&options, Some(&touched), cx).await?.close().await?;
         let verification = Verification { tables: before.tables, rows: before.rows, ..verification };
         Ok(RepairReport { tables: tables.into_iter().collect(), kept_still, failures, verification })
     }
@@ -263,7 +264,7 @@ impl Repair {
                 // Reads what is there under the lock, and lets go of it before triggers are switched.
                 let reader = End::reader_of_now(&self.options.target).await?;
                 self.rows(at, part, &reader, fetch, &mut sink).await?;
-                reader.batch_execute("commit").await.map_err(Error::on(&reader))?;
+                ends::release(&reader).await?;
                 sink.sql(&mend.closing(part)).await
             }
             Section::Sequences => sink.sql(&self.sequences_sql()).await,

@@ -179,14 +179,9 @@ impl Mend<'_> {
         match part {
             Part::Whole => {
                 sql.push_str(&self.counted(&self.delete("'x', 'c'"), "'x', 'c'"));
-                sql.push_str(&self.insert("'m', 'c'"));
+                sql.push_str(&format!("{};\n", self.insert("'m', 'c'")));
             }
-            Part::Rows => {
-                if let Some(update) = self.update() {
-                    sql.push_str(&self.counted(&update, "'c'"));
-                }
-                sql.push_str(&self.insert("'m'"));
-            }
+            Part::Rows => sql.push_str(&self.insert_and_update()),
             Part::Surplus => sql.push_str(&self.counted(&self.delete("'x'"), "'x'")),
         }
         if self.mode == Mode::Ordinary && !actors.is_empty() {
@@ -238,16 +233,32 @@ impl Mend<'_> {
         let values: Vec<String> = (0..names.len()).map(|at| format!("r.tierlift_{at}")).collect();
         let list = if names.is_empty() { String::new() } else { format!("({}) ", names.join(", ")) };
         format!(
-            "insert into {} {list}overriding system value select {} from {STAGE} r where r.tierlift_op in ({marks});\n",
+            "insert into {} {list}overriding system value select {} from {STAGE} r where r.tierlift_op in ({marks})",
             self.target(),
             values.join(", ")
         )
     }
 
+    /// A changed row may point at a missing one, so missing ones come first; unless a changed row still has a value that
+    /// is unique and that a missing one needs.
+    fn insert_and_update(&self) -> String {
+        let insert = self.insert("'m'");
+        let Some(update) = self.update() else { return format!("{insert};\n") };
+        let update = format!("{update}; get diagnostics touched = row_count");
+        self.checked(
+            &format!("begin {insert}; {update}; exception when unique_violation then {update}; {insert}; end"),
+            "'c'",
+        )
+    }
+
     /// Runs `statement` and fails unless it touches as many rows as are marked.
     fn counted(&self, statement: &str, marks: &str) -> String {
+        self.checked(&format!("{statement}; get diagnostics touched = row_count"), marks)
+    }
+
+    fn checked(&self, statements: &str, marks: &str) -> String {
         let body = format!(
-            "declare touched int8; begin {statement}; get diagnostics touched = row_count; \
+            "declare touched int8; begin {statements}; \
              if touched <> (select count(*) from {STAGE} where tierlift_op in ({marks})) then {} end if; end",
             self.refusal()
         );

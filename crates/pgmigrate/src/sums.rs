@@ -9,7 +9,7 @@ use runbook::{Context, Progress};
 use tokio::task::JoinSet;
 
 use crate::catalog;
-use crate::ends::{End, Pair, TableEnd};
+use crate::ends::{self, End, Pair, TableEnd};
 use crate::error::Error;
 use crate::queue::Queue;
 
@@ -131,7 +131,7 @@ async fn worker(session: Session, work: Arc<Work>) -> Result<(), Error> {
         work.meter.report(false);
         work.queue.finish();
     }
-    Ok(())
+    ends::release(&session).await
 }
 
 async fn sum(session: &Session, end: &TableEnd, slice: &Slice, side: &'static str) -> Result<Sum, Error> {

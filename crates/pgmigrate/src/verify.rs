@@ -9,7 +9,7 @@ use runbook::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{self, Column, Table};
-use crate::ends::{End, Pair, TableEnd};
+use crate::ends::{self, End, Pair, TableEnd};
 use crate::error::Error;
 use crate::finish::{self, Position};
 use crate::large_object;
@@ -115,7 +115,8 @@ pub struct Verification {
 impl Verification {
     /// Whether everything that was compared is the same; see `left_out` for what was not.
     pub fn is_equal(&self) -> bool {
-        self.mismatches.is_empty()
+        // With a limit of 0 nothing is listed.
+        self.mismatches.is_empty() && self.differing.is_empty() && !self.truncated
     }
 }
 
@@ -155,7 +156,7 @@ impl std::fmt::Display for TableDifference {
 /// # Errors
 /// When something could not be read; differences are no error.
 pub async fn verify(options: &VerifyOptions, cx: &Context) -> Result<Verification, Error> {
-    Ok(compare(options, None, cx).await?.verification)
+    compare(options, None, cx).await?.close().await
 }
 
 /// What was compared, and what is needed to mend it. Both ends' snapshots are held as long as it lives.
@@ -172,6 +173,14 @@ pub(crate) struct Comparison {
     /// Large objects to be written, as the source has them.
     pub large_objects: Vec<large_object::Object>,
     pub verification: Verification,
+}
+
+impl Comparison {
+    /// Lets go of both snapshots.
+    pub async fn close(self) -> Result<Verification, Error> {
+        tokio::try_join!(ends::release(&self.source.session), ends::release(&self.target.session))?;
+        Ok(self.verification)
+    }
 }
 
 /// Compares all tables, or only these.

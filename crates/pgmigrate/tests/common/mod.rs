@@ -211,3 +211,43 @@ impl runbook::Reporter for Notes {
         }
     }
 }
+
+/// Two databases of one name, empty, each owned by a superuser.
+pub struct Two {
+    pub from: PgServer,
+    pub to: PgServer,
+    pub database: String,
+}
+
+impl Two {
+    /// On servers of these major versions.
+    pub fn start(from: u16, to: u16, database: &str) -> Self {
+        let start = |major| {
+            let install = PgInstall::find(Some(major)).expect("the sandbox has this version");
+            PgServer::builder().install(install).start().expect("the server starts")
+        };
+        let (from, to) = (start(from), start(to));
+        for server in [&from, &to] {
+            server.create_database(database).expect("the server makes a database");
+        }
+        Self { from, to, database: database.to_owned() }
+    }
+
+    pub fn source_url(&self) -> PgUrl {
+        url(&self.from.url(&self.database))
+    }
+
+    pub fn target_url(&self) -> PgUrl {
+        url(&self.to.url(&self.database))
+    }
+
+    /// SQL as the superuser on the source.
+    pub fn on_source(&self, sql: &str) -> String {
+        self.from.psql(&self.database, sql).unwrap_or_else(|e| panic!("source: {sql:.300}: {e}"))
+    }
+
+    /// SQL as the superuser on the target.
+    pub fn on_target(&self, sql: &str) -> String {
+        self.to.psql(&self.database, sql).unwrap_or_else(|e| panic!("target: {sql:.300}: {e}"))
+    }
+}

@@ -108,13 +108,14 @@ async fn verify(global: &Global, args: &VerifyArgs) -> Result<u8, Failure> {
     };
     let plan = Repair::plan(&options, &cx).await?;
     show_verification(global, plan.verification());
-    if plan.is_possible() {
-        plan.write_sql(&mut file, &cx).await?;
-        if !global.json {
-            data(format_args!("wrote {}", file.path().display()));
-        }
+    if !plan.is_possible() {
+        return Ok(code(plan.verification()));
     }
-    Ok(code(plan.verification()))
+    let verification = plan.write_sql(&mut file, &cx).await?;
+    if !global.json {
+        data(format_args!("wrote {}", file.path().display()));
+    }
+    Ok(code(&verification))
 }
 
 async fn repair(global: &Global, options: VerifyOptions, yes: bool, cx: &Context) -> Result<u8, Failure> {
