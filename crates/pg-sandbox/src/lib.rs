@@ -33,6 +33,7 @@
 compile_error!("pg-sandbox needs Linux or macOS: it starts servers with Unix process groups (on Windows, use WSL)");
 
 mod client;
+mod confined;
 mod crash;
 mod cut;
 mod error;

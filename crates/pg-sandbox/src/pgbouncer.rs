@@ -9,8 +9,8 @@ use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::confined::{free_port, watched_command, watched_folder};
 use crate::paths::unprivileged;
-use crate::server::{free_port, watched_command, watched_folder};
 use crate::watchdog::Watchdog;
 use crate::{PgServer, SandboxError};
 

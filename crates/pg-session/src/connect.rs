@@ -2,6 +2,7 @@
 //! failures in words.
 
 use std::io::ErrorKind;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::lookup_host;
@@ -9,14 +10,18 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::config::{ChannelBinding as Binding, SslMode as Offer, SslNegotiation};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Connection, Socket};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{DbError, SessionError};
-use crate::tls::{self, Environment};
+use crate::tls::{self, Connector, Environment, Stream};
 use crate::unreachable;
 use crate::url::{ChannelBinding, PgUrl, SslMode};
 
-type Stream = <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<Socket>>::Stream;
+/// A connection that is open.
+pub(crate) struct Open {
+    pub client: Client,
+    pub connection: Connection<Socket, Stream>,
+    pub encrypted: bool,
+}
 
 /// A refused connection may be a server that is being restarted; that takes no longer.
 const REFUSED_PATIENCE: Duration = Duration::from_secs(1);
@@ -33,7 +38,7 @@ const WAKING: &[&str] = &[
 ];
 
 /// Opens a connection, or says why there is none. Ends at `deadline` at the latest.
-pub(crate) async fn open(url: &PgUrl, deadline: Instant) -> Result<(Client, Connection<Socket, Stream>), SessionError> {
+pub(crate) async fn open(url: &PgUrl, deadline: Instant) -> Result<Open, SessionError> {
     let connector = tls::connector(&url.tls, &Environment::of_process()).map_err(|reason| SessionError::Tls {
         endpoint: url.endpoint(),
         reason,
@@ -70,10 +75,7 @@ fn sleeps(url: &PgUrl) -> bool {
 }
 
 /// One attempt, which for `allow` and `prefer` may be two connections, as in libpq.
-async fn attempt(
-    url: &PgUrl,
-    connector: &MakeRustlsConnect,
-) -> Result<(Client, Connection<Socket, Stream>), tokio_postgres::Error> {
+async fn attempt(url: &PgUrl, connector: &Connector) -> Result<Open, tokio_postgres::Error> {
     let (first, second) = match url.tls.mode {
         _ if url.is_unix_socket() => (Offer::Disable, None),
         SslMode::Disable => (Offer::Disable, None),
@@ -83,7 +85,7 @@ async fn attempt(
         SslMode::Prefer => (Offer::Prefer, Some(Offer::Disable)),
         SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => (Offer::Require, None),
     };
-    let error = match config(url, first).connect(connector.clone()).await {
+    let error = match offering(url, connector, first).await {
         Err(error) => error,
         open => return open,
     };
@@ -94,13 +96,19 @@ async fn attempt(
                 || (first == Offer::Prefer && is_tls_error(&error)) =>
         {
             // A server without TLS that refuses the role has said why the first time.
-            match config(url, second).connect(connector.clone()).await {
+            match offering(url, connector, second).await {
                 Err(again) if second == Offer::Require && is_tls_error(&again) => Err(error),
                 result => result,
             }
         }
         _ => Err(error),
     }
+}
+
+async fn offering(url: &PgUrl, connector: &Connector, offer: Offer) -> Result<Open, tokio_postgres::Error> {
+    let (connector, used) = connector.for_one();
+    let (client, connection) = config(url, offer).connect(connector).await?;
+    Ok(Open { client, connection, encrypted: used.load(Ordering::Acquire) })
 }
 
 fn config(url: &PgUrl, offer: Offer) -> Config {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::connect;
+use crate::connect::{self, Open};
 use crate::error::{DbError, SessionError};
 use crate::url::PgUrl;
 
@@ -33,6 +33,7 @@ pub struct Session {
     /// Why the server ended it, if it did.
     ended: Arc<OnceLock<DbError>>,
     url: PgUrl,
+    encrypted: bool,
     server_version_num: u32,
     backend: Backend,
 }
@@ -61,7 +62,7 @@ impl Session {
     /// Every variant of [`SessionError`], each naming the endpoint.
     pub async fn connect(url: &PgUrl, access: Access) -> Result<Self, SessionError> {
         let deadline = Instant::now() + Duration::from_secs(url.connect_timeout_s);
-        let (client, connection) = connect::open(url, deadline).await?;
+        let Open { client, connection, encrypted } = connect::open(url, deadline).await?;
         let major = connection.parameter("server_version").and_then(major_of);
         let ended = Arc::new(OnceLock::new());
         // The driver ends when the client is dropped or the connection breaks.
@@ -76,7 +77,7 @@ impl Session {
             }
         });
         let (url, backend) = (url.clone(), Backend::default());
-        let mut session = Self { client, driver, ended, url, server_version_num: 0, backend };
+        let mut session = Self { client, driver, ended, url, encrypted, server_version_num: 0, backend };
         match timeout_at(deadline, session.pin_settings(access, major)).await {
             Ok(pinned) => pinned?,
             Err(_) => {
@@ -95,6 +96,11 @@ impl Session {
     /// Where it is connected to.
     pub fn url(&self) -> &PgUrl {
         &self.url
+    }
+
+    /// True when it uses TLS, which with `sslmode=prefer` the server decides.
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
     }
 
     /// `server_version_num`, e.g. 160004.

@@ -1,6 +1,7 @@
 //! TLS as libpq means its `sslmode`, on rustls.
 
 mod client_cert;
+mod connector;
 mod explain;
 mod files;
 mod verify;
@@ -15,6 +16,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub(crate) use connector::{Connector, Stream};
 pub(crate) use explain::explain;
 pub(crate) use files::{Environment, RootCerts};
 use verify::{Trust, Verifier};
@@ -22,7 +24,7 @@ use verify::{Trust, Verifier};
 use crate::url::{SslMode, TlsOptions};
 
 /// A connector for one URL. The reason of a failure names the certificate file, never a secret.
-pub(crate) fn connector(options: &TlsOptions, environment: &Environment) -> Result<MakeRustlsConnect, String> {
+pub(crate) fn connector(options: &TlsOptions, environment: &Environment) -> Result<Connector, String> {
     let provider = Arc::new(ring::default_provider());
     let roots = RootCerts::find(options, environment);
     let trust = match (options.mode, &roots) {
@@ -69,7 +71,7 @@ pub(crate) fn connector(options: &TlsOptions, environment: &Environment) -> Resu
     if options.direct {
         config.alpn_protocols = vec![b"postgresql".to_vec()];
     }
-    Ok(MakeRustlsConnect::new(config))
+    Ok(Connector::new(MakeRustlsConnect::new(config)))
 }
 
 /// The authorities, and (from a file) their certificates as they stand, for a server that shows one of them itself.

@@ -223,7 +223,7 @@ impl Inspect for Copy {
         let options = AssessOptions { source: self.source.clone(), target: self.target.clone(), requires: Vec::new() };
         let seen = assess_for(&options, Some(run_or_new(cx))).await?;
         // Found now, not behind the fence.
-        dump::find(self.pg_bin.as_deref(), seen.source.version_num / 10_000).await?;
+        dump::find(self.pg_bin.as_deref(), seen.source.version_num / 10_000, seen.source.tls).await?;
         const SHOWN: usize = 12;
         let mut changes = vec!["schema of the source, as pg_dump sees it, created on the target".to_owned()];
         for table in seen.tables.iter().take(SHOWN) {

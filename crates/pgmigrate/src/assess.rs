@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::ServerFacts;
 use crate::checks;
+use crate::endpoint;
 use crate::error::Error;
 use crate::findings::in_order;
-use crate::provider::transaction_pooler;
 use crate::survey::Survey;
 
 /// A table the application cannot do without, e.g. the one whose text will be embedded.
@@ -80,11 +80,7 @@ pub async fn assess(options: &AssessOptions, cx: &Context) -> Result<Assessment,
 
 /// The same on behalf of a run (or of one that is yet to start, which has no copy of its own on the target).
 pub(crate) async fn assess_for(options: &AssessOptions, run: Option<&str>) -> Result<Assessment, Error> {
-    let poolers = pooler_findings(&[("source", &options.source), ("target", &options.target)]);
-    if !poolers.is_empty() {
-        // Nothing that such a pooler answers can be trusted to come from one session.
-        return Err(Error::Blocked(poolers));
-    }
+    endpoint::check(&options.source, &options.target).await?;
     let (source, target) = tokio::try_join!(
         Session::connect(&options.source, Access::ReadOnly),
         Session::connect(&options.target, Access::ReadOnly)
@@ -93,21 +89,6 @@ pub(crate) async fn assess_for(options: &AssessOptions, run: Option<&str>) -> Re
     let mut findings = checks::source(&source, &survey, &options.requires).await?;
     findings.extend(checks::target(&target, &survey, run).await?);
     Ok(assessment(survey, findings))
-}
-
-/// Findings for URLs that lead to a transaction-mode pooler.
-pub(crate) fn pooler_findings(urls: &[(&str, &PgUrl)]) -> Vec<Finding> {
-    urls.iter()
-        .filter_map(|(end, url)| {
-            let (what, instead) = transaction_pooler(url)?;
-            Some(crate::findings::finding(
-                Severity::Blocks,
-                format!("{end} {}", url.endpoint()),
-                format!("{what}: it shares no snapshot between connections"),
-                instead,
-            ))
-        })
-        .collect()
 }
 
 fn assessment(survey: Survey, more: Vec<Finding>) -> Assessment {

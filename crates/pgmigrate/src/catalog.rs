@@ -29,6 +29,8 @@ pub struct ServerFacts {
     pub collation: String,
     /// True for a standby.
     pub standby: bool,
+    /// True when our connection to it uses TLS.
+    pub tls: bool,
 }
 
 /// A column of a table.
@@ -130,6 +132,7 @@ pub(crate) async fn server_facts(session: &Session) -> Result<ServerFacts, Error
         encoding: row.get(2),
         collation: row.get(3),
         standby: row.get(4),
+        tls: session.is_encrypted(),
     })
 }
 

@@ -13,10 +13,10 @@ use pg_session::{Access, PgUrl, Relation, Session, literal};
 use runbook::{Context, Finding, Severity};
 use serde::Serialize;
 
-use crate::assess::pooler_findings;
 use crate::catalog::Table;
 use crate::checks;
 use crate::dump;
+use crate::endpoint;
 use crate::error::Error;
 use crate::extension;
 use crate::findings::in_order;
@@ -105,15 +105,16 @@ pub struct CopyReport {
 
 /// One attempt at a copy, from whatever the target has recorded of it; [`crate::retry`] makes as many as are needed.
 pub(crate) async fn attempt(options: &CopyOptions, cx: &Context, call: &Call) -> Result<CopyReport, Error> {
-    let poolers = pooler_findings(&[("source", &options.source), ("target", &options.target)]);
-    if !poolers.is_empty() {
-        return Err(Error::Blocked(poolers));
-    }
-    let (lock, source, target) = tokio::try_join!(
-        leftover::lock(&options.target),
-        async { Ok(Session::connect(&options.source, Access::ReadOnly).await?) },
-        async { Ok(Session::connect(&options.target, Access::ReadWrite).await?) },
-    )?;
+    // At once, for the round trips; but what a pooler does to the others is not worth telling.
+    let (checked, connected) = tokio::join!(endpoint::check(&options.source, &options.target), async {
+        tokio::try_join!(
+            leftover::lock(&options.target),
+            async { Ok::<_, Error>(Session::connect(&options.source, Access::ReadOnly).await?) },
+            async { Ok(Session::connect(&options.target, Access::ReadWrite).await?) },
+        )
+    });
+    checked?;
+    let (lock, source, target) = connected?;
     let outcome = carry(&source, &target, options, cx, call).await;
     if outcome.is_err() {
         call.note_broken([&source, &target]).await;
@@ -142,7 +143,7 @@ async fn carry(
     // pg_dump takes longest of all that comes before the first row, most of it waiting for round trips: everything
     // else happens meanwhile. It is ended with this call, whatever its outcome.
     let schema_dump = async {
-        let dump = dump::find(options.pg_bin.as_deref(), from.version_num / 10_000).await?;
+        let dump = dump::find(options.pg_bin.as_deref(), from.version_num / 10_000, from.tls).await?;
         dump::schema(&dump, &options.source, &snapshot, &managed_schemas).await
     };
     let preparation = async {

@@ -15,10 +15,12 @@ pub enum Error {
     #[error("{} finding(s) stop it", .0.len())]
     Blocked(Vec<Finding>),
     /// No `pg_dump` that is new enough was found.
-    #[error("no pg_dump of version {needed} or newer was found ({found})")]
+    #[error("no pg_dump of version {needed} or newer{} was found ({found})", if *.tls { " that can use TLS" } else { "" })]
     NoPgDump {
         /// Major version of the source.
         needed: u32,
+        /// It must be able to use TLS, as our own connection to the source does.
+        tls: bool,
         /// What was found instead.
         found: String,
     },
@@ -151,12 +153,19 @@ impl Error {
                     "make the target able to hold {object} (or drop it on the source if it is not needed), then start again"
                 )
             }
-            Self::Table { .. } => format!("settle what the server says; {AGAIN}"),
+            Self::Table { source, .. } => {
+                format!("{}; {AGAIN}", source.advice().unwrap_or("settle what the server says"))
+            }
             Self::Orphans { pids, .. } => {
                 format!("look at backend {} in pg_stat_activity of the target and end it; {AGAIN}", pids.join(", "))
             }
             Self::CutOff { cause, .. } => match cause.as_ref() {
                 Self::Session(error) if error.is_input() => format!("{}; {AGAIN}", error.hint()),
+                Self::Session(SessionError::Statement { source, .. }) | Self::Table { source, .. }
+                    if let Some(advice) = source.advice() =>
+                {
+                    format!("{advice}; {AGAIN}")
+                }
                 _ => format!("find out in the server's log why it ended the connection; {AGAIN}"),
             },
             Self::OtherCopy(_) => "roll that copy back first, or use another empty database".into(),

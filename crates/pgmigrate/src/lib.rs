@@ -11,6 +11,7 @@ mod checks;
 mod copy;
 mod ddl;
 mod dump;
+mod endpoint;
 mod ends;
 mod error;
 mod extension;

@@ -9,6 +9,7 @@ use runbook::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{self, Column, Table};
+use crate::endpoint;
 use crate::ends::{self, End, Pair, TableEnd};
 use crate::error::Error;
 use crate::finish::{self, Position};
@@ -190,10 +191,14 @@ pub(crate) async fn compare(
     cx: &Context,
 ) -> Result<Comparison, Error> {
     let began = Instant::now();
-    let (source, target) = tokio::try_join!(
-        Session::connect(&options.source, Access::ReadOnly),
-        Session::connect(&options.target, Access::ReadOnly)
-    )?;
+    let (checked, connected) = tokio::join!(endpoint::check(&options.source, &options.target), async {
+        tokio::try_join!(
+            Session::connect(&options.source, Access::ReadOnly),
+            Session::connect(&options.target, Access::ReadOnly)
+        )
+    });
+    checked?;
+    let (source, target) = connected?;
     let survey = Survey::take(&source, &target).await?;
     let decisions = refused::recorded(&target).await?;
     let absent = Absent::read(&source, &decisions).await?;

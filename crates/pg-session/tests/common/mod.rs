@@ -189,7 +189,9 @@ pub async fn encryption(url: &PgUrl) -> Result<String, SessionError> {
     let session = Session::connect(url, Access::ReadOnly).await?;
     let sql = "select coalesce(version, 'clear') from pg_stat_ssl where pid = pg_backend_pid()";
     let row = session.query_one(sql, &[]).await.map_err(|e| session.error(&e))?;
-    Ok(row.get(0))
+    let seen: String = row.get(0);
+    assert_eq!(session.is_encrypted(), seen != "clear", "we know as much as the server does");
+    Ok(seen)
 }
 
 /// Compares an outcome with `TLS`, `clear`, or a piece of the refusal.
