@@ -159,15 +159,17 @@ impl Error {
             Self::Orphans { pids, .. } => {
                 format!("look at backend {} in pg_stat_activity of the target and end it; {AGAIN}", pids.join(", "))
             }
-            Self::CutOff { cause, .. } => match cause.as_ref() {
-                Self::Session(error) if error.is_input() => format!("{}; {AGAIN}", error.hint()),
-                Self::Session(SessionError::Statement { source, .. }) | Self::Table { source, .. }
-                    if let Some(advice) = source.advice() =>
-                {
-                    format!("{advice}; {AGAIN}")
-                }
-                _ => format!("find out in the server's log why it ended the connection; {AGAIN}"),
-            },
+            Self::CutOff { cause, .. } => {
+                let advice = match cause.as_ref() {
+                    Self::Session(error) if error.is_input() => Some(error.hint()),
+                    Self::Session(SessionError::Statement { source, .. }) | Self::Table { source, .. } => {
+                        source.advice().map(str::to_owned)
+                    }
+                    _ => None,
+                };
+                let advice = advice.unwrap_or("find out in the server's log why it ended the connection".into());
+                format!("{advice}; {AGAIN}")
+            }
             Self::OtherCopy(_) => "roll that copy back first, or use another empty database".into(),
             Self::InTheWay { .. } => {
                 "nothing was dropped; drop them, or rewrite them without what they need, then roll back again".into()
