@@ -190,26 +190,7 @@ pub const PASSWORD: &str = "a sandbox needs none better";
 /// A context that keeps what is noted.
 pub fn noting() -> (Context, Arc<Notes>) {
     let notes = Arc::new(Notes::default());
-    (Context::detached("test", Arc::clone(&notes) as Arc<dyn runbook::Reporter>), notes)
-}
-
-#[derive(Default)]
-pub struct Notes(std::sync::Mutex<String>);
-
-impl Notes {
-    pub fn text(&self) -> String {
-        self.0.lock().expect("nobody panicked while noting").clone()
-    }
-}
-
-impl runbook::Reporter for Notes {
-    fn report(&self, event: runbook::Event) {
-        if let runbook::Event::Note { text, .. } = event {
-            let mut notes = self.0.lock().expect("nobody panicked while noting");
-            notes.push_str(&text);
-            notes.push('\n');
-        }
-    }
+    (Context::detached("test", Arc::clone(&notes) as Arc<dyn Reporter>), notes)
 }
 
 /// Two databases of one name, empty, each owned by a superuser.
