@@ -103,6 +103,8 @@ struct Shared {
     indexes_left: Vec<AtomicUsize>,
     /// Tables that each foreign key still waits for.
     tables_left: Vec<AtomicUsize>,
+    /// Held while a foreign key is added.
+    adding: tokio::sync::Mutex<()>,
     /// Foreign keys that wait for each table.
     waiting: Vec<Vec<usize>>,
 }
@@ -116,6 +118,7 @@ pub(crate) async fn run(load: Load, workers: Vec<Worker>) -> Result<(), Error> {
         parts_left: load.tables.iter().map(|t| AtomicUsize::new(t.parts.len())).collect(),
         indexes_left: load.tables.iter().map(|t| AtomicUsize::new(t.indexes.len())).collect(),
         tables_left,
+        adding: tokio::sync::Mutex::new(()),
         waiting,
         load,
     });
@@ -234,8 +237,12 @@ impl Shared {
             }
             Job::Foreign(at) => {
                 let key = &self.load.foreign_keys[at];
-                // Two transactions: the first locks both tables against writers, the second neither.
-                self.send(target, &[&key.add]).await?;
+                // Two transactions: the first locks both tables against writers, the second neither. Two at once could
+                // lock the same tables in either order, and wait for each other.
+                {
+                    let _alone = self.adding.lock().await;
+                    self.send(target, &[&key.add]).await?;
+                }
                 self.send(target, &[&key.validate]).await?;
             }
             Job::Analyze(tables) => {
