@@ -188,7 +188,8 @@ async fn forget(target: &Session) -> Result<(), Error> {
         .await
         .map_err(Error::on(target))?;
     let tables: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
-    run(target, &format!("drop table {}", tables.join(", "))).await?;
+    let sql = format!("drop table {}; drop function if exists tierlift.refuse_repeated_part()", tables.join(", "));
+    run(target, &sql).await?;
     run_unless_needed(target, "drop schema tierlift").await?;
     Ok(())
 }

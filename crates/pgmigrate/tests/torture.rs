@@ -82,7 +82,7 @@ fn load(server: &PgServer, older: u16) -> String {
     let major = server.install().major();
     let files: Vec<&str> = FILES.iter().copied().filter(|file| minimum(file) <= older).collect();
     let name = format!("torture_{}_of_{}", files.len(), FILES.len());
-    let exists = server.psql("postgres", &format!("select from pg_database where datname = '{name}'"));
+    let exists = server.psql("postgres", &format!("select datname from pg_database where datname = '{name}'"));
     if exists.expect("databases are listed").is_empty() {
         server.create_database(&name).expect("the database is made");
         for file in files {

@@ -1,7 +1,7 @@
 -- Everything in the database's schemas that `drop` knows, save the system's, tierlift's and extensions' own: whether the
 -- copy made it, how to drop it, and, for what the copy did not make, what of the copy it cannot be without.
--- The copy's own are told by the record of entries it sent, which names an object as pg_dump does (the types of a
--- function's arguments in quotes, which are left out here). What is a part of the copy's goes with it: partitions, owned
+-- The copy's own are told by the record of entries it sent, which names an object as pg_dump does (a function with the
+-- types of its arguments in quotes, so there all quotes are left out). What is a part of the copy's goes with it: partitions, owned
 -- sequences, statistics.
 with recursive spaces as (
     select oid, nspname from pg_catalog.pg_namespace
@@ -57,7 +57,9 @@ found as (
              or (shim.there and s.nspname = 'auth' and t.tag in ('uid()', 'jwt()', 'role()', 'email()', 'users')) as made
       from things t cross join shim
       join spaces s on s.oid = t.schema
-      left join recorded r on r.entry = t.kind || ' ' || s.nspname || '.' || t.tag
+     cross join lateral (select t.kind || ' ' || s.nspname || '.' || t.tag) l (label)
+      left join recorded r
+        on r.entry = case when t.kind in ('FUNCTION', 'PROCEDURE', 'AGGREGATE') then replace(l.label, '"', '') else l.label end
      where not exists (select from pg_catalog.pg_depend d
                         where d.classid = t.classid and d.objid = t.objid and d.deptype in ('e', 'i')
                           and d.refobjid <> t.objid)
