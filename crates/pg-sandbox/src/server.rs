@@ -395,11 +395,12 @@ pub(crate) fn configuration_lines<'a>(settings: impl Iterator<Item = (&'a str, &
     std::iter::once("\n".to_owned()).chain(settings.map(line)).collect()
 }
 
-/// The postmaster writes its state as the eighth line of its pid file; the first tells whether the file is its own.
+/// The postmaster writes its state as the eighth line of its pid file (a standby that answers questions says so); the
+/// first tells whether the file is its own.
 fn is_ready(data_dir: &Path, pid: u32) -> bool {
     let Ok(text) = fs::read_to_string(data_dir.join("postmaster.pid")) else { return false };
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    lines.first() == Some(&pid.to_string().as_str()) && lines.get(7) == Some(&"ready")
+    lines.first() == Some(&pid.to_string().as_str()) && matches!(lines.get(7), Some(&"ready" | &"standby"))
 }
 
 #[cfg(test)]

@@ -140,7 +140,7 @@ impl Action for Assess {
             return Err(Error::Blocked(seen.findings).into());
         }
         Ok(json!({
-            "source": seen.source, "target": seen.target, "tables": seen.tables.len(), "estimate": seen.estimate,
+            "source": seen.source, "target": seen.target, "tables": seen.tables.len(), "forecast": seen.forecast,
             "schema_fingerprint": seen.schema_fingerprint, "findings": seen.findings.len(),
         }))
     }
@@ -274,7 +274,11 @@ impl Action for Copy {
         if let Some(megabytes) = self.split_mb {
             options.split_bytes = Some(megabytes.saturating_mul(1024 * 1024));
         }
-        Ok(json!(retry::copy(&options, cx).await?))
+        let report = retry::copy(&options, cx).await?;
+        if let Some(accuracy) = &report.accuracy {
+            cx.note(accuracy.to_string());
+        }
+        Ok(json!(report))
     }
 
     async fn verify(&self, cx: &Context) -> Result<(), Failure> {

@@ -13,11 +13,12 @@ use pg_session::{Access, PgUrl, Relation, Session, literal};
 use runbook::{Context, Finding, Severity};
 use serde::Serialize;
 
+use crate::assess::{self, Look};
 use crate::catalog::Table;
-use crate::checks;
 use crate::dump;
 use crate::endpoint;
 use crate::error::Error;
+use crate::estimate::{Accuracy, Forecast};
 use crate::extension;
 use crate::findings::in_order;
 use crate::finish;
@@ -44,6 +45,9 @@ const MOST_JOBS: usize = 8;
 
 /// A managed server's restart takes half a minute.
 const RETRY_FOR: Duration = Duration::from_secs(60);
+
+/// Reading a sample beside pg_dump may take this long; the estimate is only for the report.
+const SAMPLE_TIME: Duration = Duration::from_millis(100);
 
 /// What to copy, and how.
 #[derive(Debug, Clone)]
@@ -101,6 +105,8 @@ pub struct CopyReport {
     pub left_out: Vec<LeftOut>,
     /// What was left out or changed on the way besides.
     pub notes: Vec<String>,
+    /// How good the estimate was; none when the copy was done in several attempts.
+    pub accuracy: Option<Accuracy>,
 }
 
 /// One attempt at a copy, from whatever the target has recorded of it; [`crate::retry`] makes as many as are needed.
@@ -156,16 +162,16 @@ async fn carry(
             jobs(source, target, options)
         )?;
         let now = Moment::read(source, &survey, writes).await?;
-        let (state, findings) = prepare(source, target, &survey, &now, options.on_refused, cx).await?;
+        let (state, findings, forecast) = prepare(source, target, &survey, &now, options.on_refused, cx).await?;
         call.begun.store(true, Ordering::Relaxed);
         let positions = positions?;
         let jobs = wanted.min(survey.tables.len().max(1) * MOST_JOBS);
         let workers = (0..jobs).map(|_| Worker::connect(&options.source, &options.target, &snapshot));
         let workers = if state.finished { Vec::new() } else { futures_util::future::try_join_all(workers).await? };
-        Ok::<_, Error>((survey, places, positions, owns_public, now, state, findings, workers))
+        Ok::<_, Error>((survey, places, positions, owns_public, now, state, findings, forecast, workers))
     };
     // Where both fail, what the preparation found says why.
-    let (sql, (mut survey, places, mut positions, owns_public, now, state, findings, workers)) =
+    let (sql, (mut survey, places, mut positions, owns_public, now, state, findings, forecast, workers)) =
         tokio::try_join!(async { Ok(schema_dump.await) }, preparation)?;
     let jobs = workers.len();
     let resumed = *call.resumed.get_or_init(|| state.schema_done);
@@ -238,7 +244,8 @@ async fn carry(
     };
     let sent = now.confirm_beside(source, target, work).await?;
     tally.entries.fetch_add(sent, Ordering::Relaxed);
-    let report = report(target, tally, Outcome { began, resumed, jobs, findings, notes }).await?;
+    let mut report = report(target, tally, Outcome { began, resumed, jobs, findings, notes }).await?;
+    report.accuracy = forecast.as_ref().and_then(|forecast| Accuracy::of(forecast, &report));
     cx.progress(runbook::Progress {
         item: "copy".into(),
         rows: report.rows,
@@ -278,7 +285,7 @@ async fn prepare(
     now: &Moment,
     on_refused: OnRefused,
     cx: &Context,
-) -> Result<(CopyState, Vec<Finding>), Error> {
+) -> Result<(CopyState, Vec<Finding>, Option<Forecast>), Error> {
     let id = SourceId::of(&survey.source);
     if let Some(copy) = state::read(target).await? {
         if copy.source != id {
@@ -304,7 +311,7 @@ async fn prepare(
         let Some(changed) = changed else {
             // Whoever continues a copy answers for it, and its undo may take it back.
             target.execute("update tierlift.copy set run = $1", &[&cx.run_id()]).await.map_err(Error::on(target))?;
-            return Ok((copy, in_order(survey.findings.clone())));
+            return Ok((copy, in_order(survey.findings.clone()), None));
         };
         cx.note(format!("{changed}: the copy begins anew"));
         undo::remove(target, &Before::read(copy.before)?, cx).await?;
@@ -339,15 +346,11 @@ async fn begin(
     on_refused: OnRefused,
     cx: &Context,
     id: SourceId,
-) -> Result<(CopyState, Vec<Finding>), Error> {
-    let mut findings = survey.findings.clone();
-    let (of_source, of_target, mut before) = tokio::try_join!(
-        checks::source(source, survey, &[]),
-        checks::target(target, survey, cx.run_id()),
+) -> Result<(CopyState, Vec<Finding>, Option<Forecast>), Error> {
+    let (Look { mut findings, forecast }, mut before) = tokio::try_join!(
+        assess::look(source, target, survey, &[], cx.run_id(), SAMPLE_TIME),
         Before::capture(target, survey.roles.missing.clone()),
     )?;
-    findings.extend(of_source);
-    findings.extend(of_target);
     let refused_roles = roles::refused(target, &survey.roles.missing).await?;
     match on_refused {
         OnRefused::Skip => refused::defer(&mut findings),
@@ -377,7 +380,7 @@ async fn begin(
         .await
         .map_err(|source| Error::Entry { object: "schema tierlift and roles".into(), source })?;
     let state = state::read(target).await?.ok_or_else(|| Error::Internal("the copy's state is gone".into()))?;
-    Ok((state, findings))
+    Ok((state, findings, Some(forecast)))
 }
 
 /// Everything before the data, and a trial of what comes after it; the last transaction also writes down what stays out
@@ -579,6 +582,7 @@ async fn report(target: &Session, tally: &Tally, outcome: Outcome) -> Result<Cop
         findings: outcome.findings,
         left_out: refused::listed(&decisions),
         notes: outcome.notes,
+        accuracy: None,
     })
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use pg_session::{DbError, Holder, Session, SessionError};
 use runbook::{Failure, FailureKind, Finding, Severity};
 
+use crate::findings::grouped;
+
 /// A migration step that could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -131,6 +133,11 @@ impl Error {
         move |error| Self::Table { table: table.to_owned(), side, source: DbError::from(error) }
     }
 
+    /// True when a lock was not had in time.
+    pub(crate) fn is_lock_timeout(&self) -> bool {
+        matches!(self, Self::Session(SessionError::Statement { source, .. }) if source.code.as_deref() == Some("55P03"))
+    }
+
     /// What the operator should do next.
     pub fn hint(&self) -> String {
         match self {
@@ -249,7 +256,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let mut failure = Failure::new(error.kind(), error.object(), error.to_string(), error.hint());
         if let Error::Blocked(findings) = &error {
-            let blocks: Vec<_> = findings.iter().filter(|f| f.severity == Severity::Blocks).collect();
+            let blocks: Vec<_> = grouped(findings).into_iter().filter(|f| f.severity == Severity::Blocks).collect();
             if let Some((first, rest)) = blocks.split_first() {
                 failure.object.clone_from(&first.object);
                 failure.message.clone_from(&first.message);

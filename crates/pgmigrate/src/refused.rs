@@ -157,7 +157,7 @@ pub(crate) fn listed(decisions: &[Decision]) -> Vec<LeftOut> {
 /// Under [`OnRefused::Skip`] an extension or a role that the target lacks is left out rather than in the way.
 pub(crate) fn defer(findings: &mut [Finding]) {
     for finding in findings.iter_mut().filter(|f| f.severity == Severity::Blocks) {
-        if ["extension ", "roles "].iter().any(|kind| finding.object.starts_with(kind)) {
+        if ["extension ", "role "].iter().any(|kind| finding.object.starts_with(kind)) {
             finding.severity = Severity::Changes;
             finding.remedy = "what needs it is left out, and named".into();
         }

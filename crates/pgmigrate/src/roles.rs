@@ -4,7 +4,6 @@ use pg_session::{DbError, Ident, Session};
 use runbook::{Finding, Severity};
 
 use crate::error::Error;
-use crate::extension::list;
 use crate::findings::finding;
 use crate::provider::Provider;
 use crate::refused::{Decisions, ROLE};
@@ -63,22 +62,25 @@ pub(crate) async fn roles(
     let present: Vec<String> = row.get(2);
     let missing: Vec<String> =
         named.iter().map(|row| row.get::<_, String>(0)).filter(|role| !present.contains(role)).collect();
-    if !missing.is_empty() && may_create {
-        findings.push(finding(
-            Severity::Changes,
-            format!("roles {}", list(&missing)),
-            "privileges or policies name them and the target has none of that name",
-            "they are created there without login, password, memberships or settings; give them a password if an application connects as one",
-        ));
-    } else if !missing.is_empty() {
-        findings.push(finding(
-            Severity::Blocks,
-            format!("roles {}", list(&missing)),
-            format!(
-                "privileges or policies name them, the target lacks them and role {target_user} may not create roles"
-            ),
-            format!("create them on the target, or grant CREATEROLE to {target_user}"),
-        ));
+    for role in &missing {
+        let object = format!("role {role}");
+        findings.push(if may_create {
+            finding(
+                Severity::Changes,
+                object,
+                "privileges or policies name it and the target has none of that name",
+                "it is created there without login, password, memberships or settings; give it a password if an application connects as it",
+            )
+        } else {
+            finding(
+                Severity::Blocks,
+                object,
+                format!(
+                    "privileges or policies name it, the target lacks it and role {target_user} may not create roles"
+                ),
+                format!("create it on the target, or grant CREATEROLE to {target_user}"),
+            )
+        });
     }
     Ok(Roles { missing, present, target_user })
 }

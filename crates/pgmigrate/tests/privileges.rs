@@ -64,7 +64,7 @@ const TARGETS: &[TargetCase] = &[
         owner: "almighty",
         grants: "",
         stops: None,
-        differs: "roles ",
+        differs: "role ",
     },
     TargetCase {
         role: "cloud",
@@ -72,14 +72,14 @@ const TARGETS: &[TargetCase] = &[
         owner: "cloud",
         grants: "",
         stops: None,
-        differs: "roles ",
+        differs: "role ",
     },
     TargetCase {
         role: "plain_owner",
         attributes: "",
         owner: "plain_owner",
         grants: "",
-        stops: Some(("roles ", "may not create roles")),
+        stops: Some(("role ", "may not create roles")),
         differs: "",
     },
     TargetCase {

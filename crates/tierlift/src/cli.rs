@@ -193,7 +193,13 @@ Examples:
   tierlift pg verify --source env:OLD_URL --target env:NEW_URL --json
   tierlift pg verify --source env:OLD_URL --target env:NEW_URL --repair-sql repair.sql")]
 pub enum PgCommand {
-    /// Look at both databases and say what stands in the way (exit 4 when something does)
+    /// Look at both databases: what stands in the way (exit 4 when something does), what will differ, how long it takes
+    #[command(after_help = "\
+Examples:
+  tierlift pg assess --source env:OLD_URL --target env:NEW_URL
+  tierlift pg assess --source env:OLD_URL --target env:NEW_URL --json | jq '.assessment.findings[]'
+
+Changes nothing. The text says the same of several objects once; --json names every one.")]
     Assess {
         /// The databases.
         #[command(flatten)]

@@ -6,13 +6,13 @@ use pgmigrate::{
     AssessOptions, Assessment, CopyOptions, Error, LeftOut, OnRefused, Repair, RepairFile, RepairReport, Verification,
     VerifyOptions,
 };
-use runbook::{Context, Failure, Finding};
+use runbook::{Context, Failure};
 use serde_json::json;
 
+use crate::assess_text::{print_assessment, print_findings};
 use crate::cli::{Global, Pair, PgCommand, VerifyArgs};
 use crate::commands::{can_ask, confirm, database_url};
 use crate::output::data;
-use crate::reporter::severity_word;
 use crate::style::{bytes, count, seconds};
 use crate::{exit, screen, target_lock};
 
@@ -84,6 +84,9 @@ async fn copy(global: &Global, pair: &Pair, options: &CopyOptions, yes: bool) ->
             bytes(report.bytes),
             seconds(report.seconds)
         ));
+        if let Some(accuracy) = report.accuracy {
+            data(accuracy);
+        }
     }
     print_left_out(global, &report.left_out);
     Ok(if report.left_out.is_empty() { exit::DONE } else { exit::BLOCKED })
@@ -171,23 +174,6 @@ fn print_left_out(global: &Global, left_out: &[LeftOut]) {
         "incomplete: {} object(s) of the source are not on the target, by --on-refused skip",
         left_out.len()
     ));
-}
-
-fn print_assessment(assessment: &Assessment) {
-    for (which, facts) in [("source", &assessment.source), ("target", &assessment.target)] {
-        data(format_args!("{which}  {}  PostgreSQL {}  {:?}", facts.endpoint, facts.version, facts.provider));
-    }
-    for table in &assessment.tables {
-        data(format_args!("  {:<40} {:>14} rows {:>10}", table.table, count(table.rows), bytes(table.bytes)));
-    }
-    print_findings(&assessment.findings);
-}
-
-fn print_findings(findings: &[Finding]) {
-    for finding in findings {
-        data(format_args!("{}  {}: {}", severity_word(finding.severity), finding.object, finding.message));
-        data(format_args!("         {}", finding.remedy));
-    }
 }
 
 fn print_verification(verification: &Verification) {
