@@ -1,8 +1,8 @@
 -- Everything in the database's schemas that `drop` knows, save the system's, tierlift's and extensions' own: whether the
 -- copy made it, how to drop it, and, for what the copy did not make, what of the copy it cannot be without.
 -- The copy's own are told by the record of entries it sent, which names an object as pg_dump does (a function with the
--- types of its arguments in quotes, so there all quotes are left out). What is a part of the copy's goes with it: partitions, owned
--- sequences, statistics.
+-- types of its arguments in quotes, so there all quotes are left out). What is a part of the copy's goes with it:
+-- partitions, owned sequences, statistics.
 with recursive spaces as (
     select oid, nspname from pg_catalog.pg_namespace
      where nspname !~ '^pg_' and nspname not in ('information_schema', 'tierlift')
