@@ -132,7 +132,8 @@ impl Session {
     /// another backend, those would fail at random, and this must get far enough to say that it is one.
     async fn pin_settings(&mut self, access: Access, major: Option<u32>) -> Result<(), SessionError> {
         // Text forms must be the same at both ends for verify; timeouts of the role or database (Supabase: two
-        // minutes) must not end a long copy; an empty search_path makes every printed name schema-qualified.
+        // minutes) must not end a long copy; a client that the network has swallowed must not hold its locks for two
+        // hours; an empty search_path makes every printed name schema-qualified.
         let read_only = match access {
             Access::ReadOnly => "on",
             Access::ReadWrite => "off",
@@ -147,6 +148,7 @@ impl Session {
              set client_encoding = 'UTF8'; set timezone = 'UTC'; set datestyle = 'ISO, YMD';
              set intervalstyle = 'iso_8601'; set extra_float_digits = 3; set bytea_output = 'hex';
              set lc_monetary = 'C'; set xmloption = 'content'; set standard_conforming_strings = on;
+             set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3;
              set search_path = ''; set row_security = off; set client_min_messages = 'warning';
              select current_setting('server_version_num'), pg_backend_pid(), pg_postmaster_start_time(),
                     pg_is_in_recovery()"

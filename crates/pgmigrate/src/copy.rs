@@ -331,11 +331,16 @@ async fn cannot_continue(
     now: &Moment,
     cx: &Context,
 ) -> Result<Option<String>, Error> {
-    let parts = state::parts(target).await?;
-    match Moment::of(copy)?.changed(now, source, survey, &parts).await? {
-        None => lost::reset(target, survey, &parts, cx).await,
-        changed => Ok(changed),
+    let (parts, then) = (state::parts(target).await?, Moment::of(copy)?);
+    let changed = then.changed(now, source, survey, &parts).await?;
+    if changed.is_some() {
+        return Ok(changed);
     }
+    // Only a superuser could look at when a large object was written.
+    if !then.sees_what(now) && large_objects::remove(target).await? > 0 {
+        cx.note("large objects may have been written to since the copy began: they are copied again");
+    }
+    lost::reset(target, survey, &parts, cx).await
 }
 
 async fn begin(

@@ -119,6 +119,13 @@ fn complaint(program: &str, stderr: &[u8]) -> String {
     if said.is_empty() { format!("{program} said nothing") } else { said.join("; ") }
 }
 
+/// Whether it failed because its session on the source broke, in libpq's own words, which our LC_ALL=C keeps English.
+pub(crate) fn lost_its_connection(stderr: &str) -> bool {
+    ["server closed the connection", "connection to server", "terminating connection"]
+        .iter()
+        .any(|w| stderr.contains(w))
+}
+
 fn versioned(root: &str, leaf: &str) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
     entries.filter_map(Result::ok).map(|entry| entry.path().join(leaf)).filter(|path| path.is_dir()).collect()

@@ -5,6 +5,7 @@ use std::time::Duration;
 use pg_session::{DbError, Holder, Session, SessionError};
 use runbook::{Failure, FailureKind, Finding, Severity};
 
+use crate::dump;
 use crate::findings::grouped;
 
 /// A migration step that could not be done.
@@ -148,6 +149,9 @@ impl Error {
             Self::NoPgDump { needed, .. } => format!(
                 "install the PostgreSQL client tools, version {needed} or newer, or set TIERLIFT_PG_BIN to their bin folder"
             ),
+            Self::PgDump { stderr } if dump::lost_its_connection(stderr) => {
+                "see in the source server's log why it ended the connection, then start it again".into()
+            }
             Self::PgDump { .. } => {
                 "read pg_dump's message; the source role must be able to read the whole schema".into()
             }

@@ -62,8 +62,8 @@ pub(crate) async fn brought(target: &Session) -> Result<Objects, Error> {
     Ok(Objects { count: unsigned(row.get(0)), bytes: unsigned(row.get(1)) })
 }
 
-/// Removes what a copy brought, and nothing else.
-pub(crate) async fn remove(target: &Session) -> Result<(), Error> {
+/// Removes what a copy brought, and nothing else. Returns how many transactions had brought it.
+pub(crate) async fn remove(target: &Session) -> Result<u64, Error> {
     let exists: bool = target
         .query_one("select to_regclass('tierlift.copy_large_object') is not null", &[])
         .await
@@ -75,13 +75,15 @@ pub(crate) async fn remove(target: &Session) -> Result<(), Error> {
         select count(pg_catalog.lo_unlink(m.oid)), (select count(*) from batch)
           from batch cross join unnest(oids) o join pg_catalog.pg_largeobject_metadata m on m.oid = o";
     if !exists {
-        return Ok(()); // the copy was made by a version without them
+        return Ok(0); // the copy was made by a version without them
     }
+    let mut removed = 0;
     loop {
         let row = target.query_one(SQL, &[]).await.map_err(Error::on(target))?;
         if row.get::<_, i64>(1) == 0 {
-            return Ok(());
+            return Ok(removed);
         }
+        removed += 1;
     }
 }
 

@@ -1,11 +1,8 @@
 //! Is the source still what it was when the copy began? A resume mixes rows of two snapshots, so this must be proved.
 //!
 //! Write counters prove nothing: they follow a commit late, and a crash throws them away. Transaction ids do not lie:
-//! whoever changes a row has one, and recovery neither forgets nor reuses one that reached the write-ahead log.
-//!
-//! (A commit that nobody waited for, with `synchronous_commit = off`, reaches it within three times `wal_writer_delay`.)
-//!
-//! So:
+//! whoever changes a row has one, and recovery neither forgets nor reuses one that reached the write-ahead log (within
+//! three times `wal_writer_delay`, where a commit does not wait for it). So:
 //!
 //! 1. Equal snapshots see equal rows, across a crash too. That is the quiet server, or the one behind a fence.
 //! 2. Where ids were used (another database of the cluster, an autovacuum), the finished parts are looked through on the
@@ -99,6 +96,15 @@ impl Moment {
         self.counted_since == now.counted_since && self.writes != now.writes
     }
 
+    /// Whether both snapshots see the very same rows, and no crash between them made the server use an id again.
+    pub fn sees_what(&self, now: &Self) -> bool {
+        self.snapshot.is_some() && self.snapshot == now.snapshot && self.is_lasting(now)
+    }
+
+    fn is_lasting(&self, now: &Self) -> bool {
+        self.durable || self.counted_since == now.counted_since
+    }
+
     /// Why the source can't be shown to be what it was; `None` when it is. `source` reads in the snapshot of `now`.
     pub async fn changed(
         &self,
@@ -117,10 +123,10 @@ impl Moment {
         if self.files != now.files {
             return Ok(Some("tables of the source were truncated or rewritten since the copy began".to_owned()));
         }
-        if !self.durable && self.counted_since != now.counted_since {
+        if !self.is_lasting(now) {
             return Ok(Some("it cannot be shown that the source was not written to since the copy began".to_owned()));
         }
-        let same_snapshot = self.snapshot.is_some() && self.snapshot == now.snapshot;
+        let same_snapshot = self.sees_what(now);
         if !same_snapshot && self.counts_differ(now) {
             return Ok(Some("the source was written to since the copy began".to_owned()));
         }

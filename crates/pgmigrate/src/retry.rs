@@ -8,6 +8,7 @@ use pg_session::{DbError, Session, SessionError};
 use runbook::Context;
 
 use crate::copy::{self, CopyOptions, CopyReport};
+use crate::dump;
 use crate::error::Error;
 use crate::load::Tally;
 
@@ -94,13 +95,12 @@ pub(crate) fn may_pass(error: &Error, begun: bool) -> bool {
     match error {
         Error::Session(SessionError::Unreachable { .. }) => begun,
         Error::Session(SessionError::Unavailable { .. }) => true,
+        // By our own last attempt, until the server notices that the network has swallowed it.
+        Error::Locked { .. } => begun,
         Error::Session(SessionError::Statement { source, .. })
         | Error::Table { source, .. }
         | Error::Entry { source, .. } => is_passing(source),
-        // libpq's own words, which our LC_ALL=C keeps English.
-        Error::PgDump { stderr } => ["server closed the connection", "connection to server", "terminating connection"]
-            .iter()
-            .any(|words| stderr.contains(words)),
+        Error::PgDump { stderr } => dump::lost_its_connection(stderr),
         _ => false,
     }
 }
@@ -156,6 +156,8 @@ mod tests {
         check(nobody(), true, true);
         check(Error::PgDump { stderr: "server closed the connection unexpectedly".into() }, true, true);
         check(Error::PgDump { stderr: "permission denied for table t".into() }, true, false);
+        check(Error::Locked { target: "h:1/d".into(), holder: None }, false, false);
+        check(Error::Locked { target: "h:1/d".into(), holder: None }, true, true);
         check(Error::Internal("x".into()), true, false);
     }
 }

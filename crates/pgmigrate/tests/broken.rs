@@ -170,10 +170,10 @@ const SLOW_INDEX: &str = "
     insert into public.last select g from generate_series(1, 20000) g;
     create index last_slow on public.last (public.slow(id)) where id <= 100";
 
-/// Waits until one of our sessions on the target runs a statement with these words; its backend.
+/// Waits until one of our sessions on the target makes, for good, what has these words in its definition; its backend.
 async fn wait_for_statement(pair: &Pair, words: &str) -> i32 {
     let watcher = Session::connect(&url(&pair.to.url("postgres")), Access::ReadOnly).await.expect("the target answers");
-    let sql = "select pid from pg_stat_activity where application_name = 'tierlift copy' and state = 'active' and position($1 in query) > 0";
+    let sql = "select pid from pg_stat_activity where application_name = 'tierlift copy' and state = 'active' and position($1 in query) > 0 and query ~ 'copy_entry'";
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         assert!(Instant::now() < deadline, "no session of ours ever runs {words}");

@@ -119,6 +119,29 @@ async fn a_copy_goes_on_when_the_source_only_seems_to_have_been_written_to() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_objects_come_again_where_one_may_have_been_written_to() {
+    let pair = start();
+    for oid in [5001, 5002] {
+        pair.on_source(&format!(
+            "select lo_from_bytes({oid}, 'old {oid}'); alter large object {oid} owner to {}",
+            pair.source.owner
+        ));
+    }
+    for (change, again) in [("", false), ("select lo_put(5001, 0, 'new')", true)] {
+        cut_off_after(&pair, "select count(*) from tierlift.copy_large_object", 0).await;
+        pair.on_source(change);
+        let notes = Arc::<Notes>::default();
+        let report = copy(&pair.options(), &notes.cx()).await.expect("the resume succeeds");
+        assert_eq!(notes.text().contains("large objects may have been written to"), again, "{}", notes.text());
+        assert_eq!(report.large_objects, 2);
+        let contents =
+            "select string_agg(convert_from(lo_get(oid), 'UTF8'), ',' order by oid) from pg_largeobject_metadata";
+        assert_eq!(pair.on_target(contents), pair.on_source(contents));
+        copy_undo(&pair.target_url(), &cx()).await.expect("undo succeeds");
+    }
+}
+
 fn start() -> Pair {
     let pair = Pair::start(6_000);
     // Within four times this after the copy's beginning a crash may lose commits, and then nothing can be said.
@@ -144,18 +167,23 @@ async fn cut_off(pair: &Pair, after: Duration) {
 
 /// The same as soon as the target has recorded more than so many parts with rows.
 async fn cut_off_after_parts(pair: &Pair, parts: i64) {
+    const DONE: &str =
+        "select count(*) from tierlift.copy_part, tierlift.copy where rows > 0 and (writes ->> 'durable')::bool";
+    cut_off_after(pair, DONE, parts).await;
+}
+
+/// The same as soon as the target counts more than so many.
+async fn cut_off_after(pair: &Pair, count: &str, least: i64) {
     let (options, cx) = (pair.options(), cx());
     let watcher = Session::connect(&common::url(&pair.to.url(&pair.target.database)), Access::ReadOnly).await;
     let watcher = watcher.expect("the target answers");
-    const DONE: &str =
-        "select count(*) from tierlift.copy_part, tierlift.copy where rows > 0 and (writes ->> 'durable')::bool";
     let watch = async {
         loop {
             let begun = watcher.query_one("select to_regclass('tierlift.copy_part') is not null", &[]).await;
             if begun.expect("the target answers").get(0) {
-                let done = watcher.query_one(DONE, &[]).await;
+                let counted = watcher.query_one(count, &[]).await;
                 // It may have been undone meanwhile; the table is gone then.
-                if done.is_ok_and(|row| row.get::<_, i64>(0) > parts) {
+                if counted.is_ok_and(|row| row.get::<_, i64>(0) > least) {
                     return;
                 }
             }
