@@ -330,11 +330,12 @@ impl Action for Verify {
                 "tables": seen.tables, "rows": seen.rows, "mismatches": 0, "left_out": seen.left_out, "seconds": seen.seconds
             }));
         };
-        let shown: Vec<String> = seen.mismatches.iter().map(ToString::to_string).collect();
+        let mut shown: Vec<String> = seen.mismatches.iter().map(ToString::to_string).collect();
         let more = if seen.truncated { ", and more" } else { "" };
         let mut failure: Failure =
             Error::Differs { object: first.to_string(), message: format!("{} difference(s){more}", shown.len()) }
                 .into();
+        shown.extend(seen.differing.iter().map(ToString::to_string));
         failure.causes = shown;
         Err(failure)
     }

@@ -32,8 +32,6 @@ mod provider;
 mod queue;
 mod refused;
 mod repair;
-mod repair_sink;
-mod repair_sql;
 mod retry;
 mod roles;
 mod row_hash;
@@ -60,8 +58,7 @@ pub use fence::{FenceBefore, FenceReport, fence, fence_before, fence_findings, f
 pub use findings::grouped;
 pub use provider::Provider;
 pub use refused::{LeftOut, OnRefused};
-pub use repair::{Repair, RepairFailure, RepairReport};
-pub use repair_sink::RepairFile;
+pub use repair::{Repair, RepairFailure, RepairFile, RepairReport};
 pub use retry::copy;
 pub use undo::copy_undo;
 pub use verify::{Mismatch, MismatchKind, TableDifference, Verification, VerifyOptions, verify};

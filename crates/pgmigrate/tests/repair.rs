@@ -33,13 +33,13 @@ async fn a_file_of_sql_does_the_same_and_only_once() {
     drop(file);
     assert_eq!(path.metadata().expect("it is there").permissions().mode() & 0o777, 0o600);
     let sql = std::fs::read_to_string(&path).expect("the file can be read");
-    assert!(!sql.contains(&*two.to.superuser_password()), "{sql:.500}");
+    assert!(!sql.contains(two.to.superuser_password()), "{sql:.500}");
     let refused = RepairFile::create(&path).err().expect("it is not written over").to_string();
     assert!(refused.contains("exists already"), "{refused}");
 
     // Somebody writes between the comparison and the repair: that table is refused, and no row of it is lost.
     two.on_target("insert into two_keys values (1000, 'new', 1); update kinds set t2 = 'new' where id = 14");
-    let error = two.to.psql(&two.database, &sql).err().expect("the file is refused").to_string();
+    let error = two.to.psql(&two.database, &sql).expect_err("the file is refused").to_string();
     assert!(error.contains("table public.kinds is not as it was"), "{error}");
     two.on_target("update kinds set t2 = 'other 14' where id = 14; delete from two_keys where x = 1000");
 
@@ -51,7 +51,7 @@ async fn a_file_of_sql_does_the_same_and_only_once() {
     two.on_target(&sql);
     let found = verify(&options, &cx()).await.expect("both ends can be read");
     assert!(found.is_equal(), "{:#?}", found.mismatches);
-    let error = two.to.psql(&two.database, &sql).err().expect("twice is refused").to_string();
+    let error = two.to.psql(&two.database, &sql).expect_err("twice is refused").to_string();
     assert!(error.contains("is not as it was when its repair was made"), "{error}");
     let found = verify(&options, &cx()).await.expect("both ends can be read");
     assert!(found.is_equal(), "{:#?}", found.mismatches);
@@ -199,7 +199,7 @@ async fn is_refused_where_it_would_destroy() {
     };
     let options = VerifyOptions::new(two.source_url(), two.target_url());
     let refused = async |options: &VerifyOptions, expect: &str| {
-        let error = Repair::plan(options, &cx()).await.expect("read").apply(&cx()).await.err().expect(expect);
+        let error = Repair::plan(options, &cx()).await.expect("read").apply(&cx()).await.expect_err(expect);
         let Error::Blocked(findings) = &error else { panic!("{expect}: {error}") };
         assert!(findings.iter().any(|f| f.message.contains(expect)), "{expect}: {findings:#?}");
         assert!(findings.iter().all(|f| !f.remedy.is_empty()));

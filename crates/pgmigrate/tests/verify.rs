@@ -47,13 +47,13 @@ const EQUAL: &[(&str, &str)] = &[
     ),
 ];
 
-/// What is done to the target, and what must be found: table, key, column, kind.
-const DIFFERENT: &[(&str, &[(&str, &str, &str, MismatchKind)])] = {
+/// Table, key, column, kind.
+type Expected = (&'static str, &'static str, &'static str, MismatchKind);
+
+/// What is done to the target, and what must be found.
+const DIFFERENT: &[(&str, &[Expected])] = {
     use MismatchKind::{Changed, Extra, Missing, Sequence};
-    const fn kinds(
-        key: &'static str,
-        column: &'static str,
-    ) -> (&'static str, &'static str, &'static str, MismatchKind) {
+    const fn kinds(key: &'static str, column: &'static str) -> Expected {
         ("public.kinds", key, column, Changed)
     }
     &[
@@ -180,7 +180,7 @@ fn seen(m: &Mismatch) -> (String, String, String, MismatchKind) {
 }
 
 async fn finds_all_and_mends_all(two: &Two) {
-    for sql in [&format!("{KINDS}"), "analyze"] {
+    for sql in [KINDS, "analyze"] {
         two.on_source(sql);
         two.on_target(sql);
     }
@@ -201,7 +201,7 @@ async fn finds_all_and_mends_all(two: &Two) {
     let mut expected = BTreeSet::new();
     for (sql, differences) in DIFFERENT {
         two.on_target(&format!("set search_path = public; {sql}"));
-        let own = |(table, key, column, kind): &(&str, &str, &str, MismatchKind)| {
+        let own = |(table, key, column, kind): &Expected| {
             ((*table).to_owned(), (*key).to_owned(), (*column).to_owned(), *kind)
         };
         expected.extend(differences.iter().map(own));
@@ -257,12 +257,10 @@ async fn names_what_is_missing_of_the_schema() {
 #[tokio::test]
 async fn counts_all_and_lists_no_more_than_it_was_asked_for() {
     let two = Two::start(18, 18, "many");
-    for sql in [
-        "create table many (id int primary key, t text); insert into many select g, 't' from generate_series(1, 60000) g",
-    ] {
-        two.on_source(sql);
-        two.on_target(sql);
-    }
+    let made = "create table many (id int primary key, t text);
+                insert into many select g, 't' from generate_series(1, 60000) g";
+    two.on_source(made);
+    two.on_target(made);
     two.on_target("update many set t = 'T' where id <= 50000; delete from many where id > 59000; insert into many values (-1, '')");
     let mut options = VerifyOptions::new(two.source_url(), two.target_url());
     for limit in [0, 5] {

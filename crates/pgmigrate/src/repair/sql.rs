@@ -9,7 +9,7 @@ use pg_session::{Ident, literal};
 use crate::catalog::Column;
 use crate::ends::Pair;
 use crate::sums::Sum;
-use crate::walk::Difference;
+use crate::walk::{Difference, Place};
 
 /// Settings under which a file of repair SQL means what it meant when it was written.
 pub(crate) const SESSION_SETTINGS: &str = "\
@@ -70,6 +70,13 @@ impl Actor {
             Mode::Ordinary => self.state != "R",
         }
     }
+}
+
+/// A row of the source that is to come: its mark, where it is, and the row of the target that it replaces.
+pub(crate) struct Coming {
+    pub mark: char,
+    pub ctid: String,
+    pub replaces: Option<Place>,
 }
 
 /// A table to be mended.
@@ -143,15 +150,15 @@ impl Mend<'_> {
         format!("x\t{place}\t{hash}{}\n", "\t\\N".repeat(self.columns().count()))
     }
 
-    /// Reads rows of the source, given as (mark, place on the source, place and hash on the target), as lines of
-    /// [`Mend::copy_in`]'s data.
-    pub fn copy_out(&self, rows: &[(char, String, Option<(String, i64)>)]) -> String {
+    /// Reads rows of the source as lines of [`Mend::copy_in`]'s data.
+    pub fn copy_out(&self, rows: &[Coming]) -> String {
         let list = |texts: Vec<String>, kind: &str| format!("array[{}]::{kind}[]", texts.join(", "));
-        let or_null = |text: Option<String>| text.unwrap_or_else(|| "null".to_owned());
-        let marks = rows.iter().map(|(mark, ..)| format!("'{mark}'")).collect();
-        let from = rows.iter().map(|(_, from, _)| literal(from)).collect();
-        let to = rows.iter().map(|(_, _, to)| or_null(to.as_ref().map(|(place, _)| literal(place)))).collect();
-        let hashes = rows.iter().map(|(_, _, to)| or_null(to.as_ref().map(|(_, hash)| format!("'{hash}'")))).collect();
+        let of_target = |shown: &dyn Fn(&Place) -> String| {
+            rows.iter().map(|row| row.replaces.as_ref().map_or_else(|| "null".to_owned(), shown)).collect()
+        };
+        let marks = rows.iter().map(|row| format!("'{}'", row.mark)).collect();
+        let from = rows.iter().map(|row| literal(&row.ctid)).collect();
+        let (to, hashes) = (of_target(&|at| literal(&at.ctid)), of_target(&|at| format!("'{}'", at.hash)));
         let mut columns = vec!["p.op".to_owned(), "p.there".to_owned(), "p.hash".to_owned()];
         columns.extend(self.columns().map(|(c, _)| format!("t.{}", Ident(&c.name))));
         format!(
