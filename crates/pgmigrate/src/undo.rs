@@ -177,19 +177,18 @@ async fn drop_schema(target: &Session, name: &str, cx: &Context) -> Result<(), E
     Ok(())
 }
 
-/// Drops the copy's own tables, and schema tierlift when nothing else keeps its progress there.
+/// Drops the copy's own tables with their triggers' functions, and schema tierlift when nothing else is kept there.
 async fn forget(target: &Session) -> Result<(), Error> {
-    let rows = target
-        .query(
-            "select format('tierlift.%I', relname) from pg_class
-              where relnamespace = 'tierlift'::regnamespace and relkind = 'r' and relname like 'copy%' order by 1",
-            &[],
-        )
-        .await
-        .map_err(Error::on(target))?;
-    let tables: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
-    let sql = format!("drop table {}; drop function if exists tierlift.refuse_repeated_part()", tables.join(", "));
-    run(target, &sql).await?;
+    const OWN: &str = "
+        with own as (select oid from pg_class where relnamespace = 'tierlift'::regnamespace and relkind = 'r' and relname ~ '^copy')
+        select format('table %s', oid::regclass) from own
+        union all
+        select distinct format('function %s', tgfoid::regprocedure) from pg_trigger
+         where tgrelid in (select oid from own) and not tgisinternal
+         order by 1 desc";
+    let rows = target.query(OWN, &[]).await.map_err(Error::on(target))?;
+    let drops: String = rows.iter().map(|row| format!("drop {};\n", row.get::<_, &str>(0))).collect();
+    run(target, &drops).await?;
     run_unless_needed(target, "drop schema tierlift").await?;
     Ok(())
 }
