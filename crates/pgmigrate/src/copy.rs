@@ -20,7 +20,7 @@ use crate::endpoint;
 use crate::error::Error;
 use crate::estimate::{Accuracy, Forecast};
 use crate::extension;
-use crate::findings::in_order;
+use crate::findings::{finding, in_order};
 use crate::finish;
 use crate::large_objects;
 use crate::leftover;
@@ -156,15 +156,25 @@ async fn carry(
         let (survey, places, positions, owns_public, wanted) = tokio::try_join!(
             Survey::of(source, target, from.clone(), to),
             place::read(source, &schemas),
-            // One that may not be read is a finding, which says more than the server.
-            async { Ok(finish::sequences(source, &schemas).await) },
+            finish::readable_sequences(source, &schemas),
             owns_public(target),
             jobs(source, target, options)
         )?;
         let now = Moment::read(source, &survey, writes).await?;
         let (state, findings, forecast) = prepare(source, target, &survey, &now, options.on_refused, cx).await?;
         call.begun.store(true, Ordering::Relaxed);
-        let positions = positions?;
+        // Of a new copy assess has said so already.
+        let (positions, unreadable) = positions;
+        if let Some(sequence) = unreadable.first() {
+            let object = format!("sequence {}", sequence.label());
+            let remedy = "grant select on it (and usage on its schema) to the source role";
+            return Err(Error::Blocked(vec![finding(
+                Severity::Blocks,
+                object,
+                "the source role may not read it",
+                remedy,
+            )]));
+        }
         let jobs = wanted.min(survey.tables.len().max(1) * MOST_JOBS);
         let workers = (0..jobs).map(|_| Worker::connect(&options.source, &options.target, &snapshot));
         let workers = if state.finished { Vec::new() } else { futures_util::future::try_join_all(workers).await? };

@@ -54,9 +54,24 @@ pub(crate) struct Position {
 
 /// Every sequence of `schemas` with its position, identity columns' included.
 pub(crate) async fn sequences(session: &Session, schemas: &[String]) -> Result<Vec<Position>, Error> {
+    let (readable, unreadable) = names(session, schemas).await?;
+    positions(session, [readable, unreadable].concat()).await // the server says best why one can't be read
+}
+
+/// The same for a session in a transaction, which a refusal would end: and those that the role may not read.
+pub(crate) async fn readable_sequences(
+    session: &Session,
+    schemas: &[String],
+) -> Result<(Vec<Position>, Vec<Relation>), Error> {
+    let (readable, unreadable) = names(session, schemas).await?;
+    Ok((positions(session, readable).await?, unreadable))
+}
+
+async fn names(session: &Session, schemas: &[String]) -> Result<(Vec<Relation>, Vec<Relation>), Error> {
     let rows = session
         .query(
-            "select n.nspname::text, c.relname::text
+            "select n.nspname::text, c.relname::text,
+                    has_sequence_privilege(c.oid, 'select') and has_schema_privilege(n.oid, 'usage')
                from pg_class c join pg_namespace n on n.oid = c.relnamespace
               where c.relkind = 'S' and n.nspname = any ($1)
                 and not exists (select from pg_depend d
@@ -66,8 +81,14 @@ pub(crate) async fn sequences(session: &Session, schemas: &[String]) -> Result<V
         )
         .await
         .map_err(Error::on(session))?;
-    let relations: Vec<Relation> =
-        rows.iter().map(|row| Relation::new(row.get::<_, String>(0), row.get::<_, String>(1))).collect();
+    let (readable, unreadable): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.get::<_, bool>(2));
+    let relations = |rows: Vec<&tokio_postgres::Row>| {
+        rows.iter().map(|row| Relation::new(row.get::<_, String>(0), row.get::<_, String>(1))).collect()
+    };
+    Ok((relations(readable), relations(unreadable)))
+}
+
+async fn positions(session: &Session, relations: Vec<Relation>) -> Result<Vec<Position>, Error> {
     let mut positions = Vec::with_capacity(relations.len());
     for batch in relations.chunks(BATCH) {
         let selects: Vec<String> = batch

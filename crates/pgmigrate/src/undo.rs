@@ -93,6 +93,7 @@ pub(crate) async fn remove(target: &Session, before: &Before, cx: &Context) -> R
     large_objects::remove(target).await?;
     let (ours, others): (Vec<Thing>, Vec<Thing>) = things.into_iter().partition(|thing| thing.made);
     drop_all(target, &ours).await?;
+    drop_own_functions(target).await?;
     drop_new_globals(target, before, |_| true, cx).await?;
     for schema in schemas(target).await? {
         match before.schemas.iter().find(|b| b.name == schema.name) {
@@ -177,19 +178,25 @@ async fn drop_schema(target: &Session, name: &str, cx: &Context) -> Result<(), E
     Ok(())
 }
 
-/// Drops the copy's own tables, and schema tierlift when nothing else keeps its progress there.
+/// The functions of the triggers on the copy's own tables, before the language that they are written in.
+async fn drop_own_functions(target: &Session) -> Result<(), Error> {
+    const FUNCTIONS: &str = "select distinct format('drop function %s cascade;', g.tgfoid::regprocedure)
+                               from pg_trigger g join pg_class c on c.oid = g.tgrelid
+                              where c.relnamespace = 'tierlift'::regnamespace and c.relname ~ '^copy' and not g.tgisinternal";
+    let rows = target.query(FUNCTIONS, &[]).await.map_err(Error::on(target))?;
+    for row in rows {
+        run(target, row.get(0)).await?;
+    }
+    Ok(())
+}
+
+/// Drops the copy's own tables, and schema tierlift when nothing else is kept there.
 async fn forget(target: &Session) -> Result<(), Error> {
-    let rows = target
-        .query(
-            "select format('tierlift.%I', relname) from pg_class
-              where relnamespace = 'tierlift'::regnamespace and relkind = 'r' and relname like 'copy%' order by 1",
-            &[],
-        )
-        .await
-        .map_err(Error::on(target))?;
+    const TABLES: &str = "select oid::regclass::text from pg_class
+                           where relnamespace = 'tierlift'::regnamespace and relkind = 'r' and relname ~ '^copy' order by 1";
+    let rows = target.query(TABLES, &[]).await.map_err(Error::on(target))?;
     let tables: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
-    let sql = format!("drop table {}; drop function if exists tierlift.refuse_repeated_part()", tables.join(", "));
-    run(target, &sql).await?;
+    run(target, &format!("drop table {}", tables.join(", "))).await?;
     run_unless_needed(target, "drop schema tierlift").await?;
     Ok(())
 }

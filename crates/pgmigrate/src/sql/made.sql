@@ -15,7 +15,7 @@ things (classid, objid, schema, tag, kind) as (
     union all
     select 'pg_catalog.pg_proc'::regclass, p.oid, p.pronamespace,
            p.proname || '(' || case when p.prokind = 'a' and p.pronargs = 0 then '*' else
-             array_to_string(array(select replace(pg_catalog.format_type(a.type, null), '"', '')
+             array_to_string(array(select pg_catalog.format_type(a.type, null)
                                      from unnest(p.proargtypes) with ordinality a (type, place) order by a.place), ', ') end || ')',
            case p.prokind when 'a' then 'AGGREGATE' when 'p' then 'PROCEDURE' else 'FUNCTION' end
       from pg_catalog.pg_proc p

@@ -1,3 +1,4 @@
+create extension if not exists plpgsql;
 create schema if not exists tierlift;
 -- The schema may have been there: a backfill keeps its progress in it too.
 create table tierlift.copy (
