@@ -2,6 +2,8 @@
 //!
 //! Every kind of source role goes with every kind of target role; what neither can do is found, with its object.
 
+#![allow(clippy::print_stderr)] // a test that cannot run says so
+
 mod common;
 
 use common::{PASSWORD, Servers, cx, url};
