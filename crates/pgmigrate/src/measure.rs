@@ -13,6 +13,9 @@ use crate::checks;
 use crate::error::Error;
 use crate::survey::Survey;
 
+/// The server ends the reading of one sample after this long, however wide its rows are.
+const ONE_SAMPLE_TIME: Duration = Duration::from_secs(1);
+
 /// As many of the largest tables are sampled.
 const TABLES: usize = 4;
 
@@ -45,7 +48,7 @@ pub(crate) struct Sample {
     pub bytes_per_block: f64,
 }
 
-/// Measures through `reader` and `target`; samples take at most `time`, and oversized values are looked for as long
+/// Measures through `reader` and `target`; no sample begins after `time`, and oversized values are looked for as long
 /// again.
 pub(crate) async fn measure(
     reader: &Session,
@@ -79,8 +82,7 @@ async fn sample(reader: &Session, survey: &Survey, time: Duration, measured: &mu
         .filter(|t| !t.copied_columns().is_empty())
         .collect();
     tables.sort_by_key(|table| std::cmp::Reverse(table.bytes));
-    // The server ends a read that takes longer, however wide its rows are.
-    let limit = format!("set statement_timeout = {}", time.as_millis());
+    let limit = format!("set statement_timeout = {}", ONE_SAMPLE_TIME.as_millis());
     reader.batch_execute(&limit).await.map_err(Error::on(reader))?;
     let began = Instant::now();
     let (mut bytes, mut seconds) = (0, 0.0);

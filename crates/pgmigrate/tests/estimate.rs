@@ -50,20 +50,28 @@ async fn an_estimate_is_near_what_is_carried() {
         from.psql(name, sql).expect("the source is filled");
         let (source, target) = (url(&from.url(name)), url(&to.url(name)));
         let options = AssessOptions { source: source.clone(), target: target.clone(), requires: Vec::new() };
-        let forecast = assess(&options, &cx()).await.expect("assess runs").forecast;
+        // A machine that stands still for a second leaves no time for a sample.
+        let mut forecast = Forecast::default();
+        for _ in 0..5 {
+            forecast = assess(&options, &cx()).await.expect("assess runs").forecast;
+            if *name == "many" || forecast.source_bytes_per_second.is_some() {
+                break;
+            }
+        }
         sums_up(&forecast);
 
         let mut options = CopyOptions::new(source, target);
         options.pg_bin = Some(to.install().bin_dir().to_owned());
         let report = copy(&options, &cx()).await.expect("the copy succeeds");
-        let accuracy = report.accuracy.expect("it was done in one attempt");
-        let near = |what: &str, percent: Option<f64>, limit: f64| {
-            assert!(percent.is_some_and(|p| p.abs() <= limit), "{name}: {what} {accuracy}");
+        let near = |what: &str, estimated: u64, actual: u64, limit: f64| {
+            let off = (estimated as f64 - actual as f64).abs() / actual as f64;
+            assert!(off <= limit, "{name}: {estimated} {what} for {actual}");
         };
-        near("rows", accuracy.rows.error_percent, 5.0);
+        near("rows", forecast.rows, report.rows, 0.05);
         // Many small tables are not sampled, and most of the only block of each is free.
-        near("bytes", accuracy.bytes.error_percent, if *name == "many" { 1000.0 } else { 10.0 });
-        assert!((accuracy.rows.estimated - forecast.rows as f64).abs() < 1.0, "the copy makes the same estimate");
+        near("bytes", forecast.bytes, report.bytes, if *name == "many" { 10.0 } else { 0.1 });
+        let accuracy = report.accuracy.expect("it was done in one attempt");
+        assert!((accuracy.rows.actual - report.rows as f64).abs() < 0.5, "{accuracy}");
         // A machine that does other things at the same time makes any estimate of time wrong: only its order counts.
         let (estimated, actual) = (accuracy.seconds.estimated, accuracy.seconds.actual);
         assert!(estimated < actual * 10.0 + 2.0, "{name}: {accuracy}");
