@@ -108,7 +108,10 @@ pub(crate) async fn remove(target: &Session, before: &Before, cx: &Context) -> R
         drop_role(target, role, cx).await?;
     }
     for other in others {
-        cx.note(format!("{} was not made by the copy and stays", other.label));
+        cx.note(match other.needs.filter(|_| other.part) {
+            Some(needs) => format!("{} was not made by the copy and went with {needs}", other.label),
+            None => format!("{} was not made by the copy and stays", other.label),
+        });
     }
     forget(target).await
 }
@@ -122,11 +125,13 @@ struct Thing {
     label: String,
     /// What of the copy's it cannot be without, when somebody else made it.
     needs: Option<String>,
+    /// Not a thing of its own but a part of somebody's table, which can do without it.
+    part: bool,
 }
 
 impl Thing {
     fn hangs(&self) -> Option<String> {
-        let needs = self.needs.as_ref().filter(|_| !self.made)?;
+        let needs = self.needs.as_ref().filter(|_| !self.made && !self.part)?;
         Some(format!("{} (it needs {needs})", self.label))
     }
 }
@@ -139,6 +144,7 @@ async fn things(target: &Session) -> Result<Vec<Thing>, Error> {
         name: row.get(2),
         label: row.get(3),
         needs: row.get(4),
+        part: row.get(5),
     };
     Ok(rows.iter().map(thing).collect())
 }

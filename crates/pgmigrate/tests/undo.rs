@@ -32,6 +32,7 @@ async fn what_others_made_since_stays_and_is_named() {
     for said in [
         "table public.later was not made by the copy and stays",
         "function public.later(public.later) was not made by the copy",
+        "constraint later_message_fkey on table public.later was not made by the copy and went with table public.messages",
         "table theirs.notes was not made",
         "schema theirs was not made",
         "extension vector stays",

@@ -1,5 +1,6 @@
 -- Everything in the database's schemas that `drop` knows, save the system's, tierlift's and extensions' own: whether the
--- copy made it, how to drop it, and, for what the copy did not make, what of the copy it cannot be without.
+-- copy made it, how to drop it, and, for what the copy did not make, what of the copy it cannot be without. Then the
+-- parts of others' tables that cannot be without the copy's objects: foreign keys, policies, triggers, defaults.
 -- The copy's own are told by the record of entries it sent, which names an object as pg_dump does (a function with the
 -- types of its arguments in quotes, so there all quotes are left out). What is a part of the copy's goes with it:
 -- partitions, owned sequences, statistics.
@@ -94,8 +95,19 @@ select o.objid is not null,
        i.identity, pg_catalog.pg_describe_object(f.classid, f.objid, 0),
        (select min(pg_catalog.pg_describe_object(n.step_class, n.step_object, 0))
           from needs n join ours m on m.classid = n.step_class and m.objid = n.step_object
-         where n.classid = f.classid and n.objid = f.objid)
+         where n.classid = f.classid and n.objid = f.objid),
+       false
   from found f
   left join ours o on o.classid = f.classid and o.objid = f.objid
  cross join lateral pg_catalog.pg_identify_object(f.classid, f.objid, 0) i
- order by f.classid, f.objid
+union all
+select distinct false, '', '', pg_catalog.pg_describe_object(d.classid, d.objid, 0),
+       pg_catalog.pg_describe_object(o.classid, o.objid, 0), true
+  from ours o
+  join pg_catalog.pg_depend d on d.refclassid = o.classid and d.refobjid = o.objid and d.deptype in ('n', 'a')
+  left join pg_catalog.pg_constraint k on d.classid = 'pg_catalog.pg_constraint'::regclass and k.oid = d.objid
+  left join pg_catalog.pg_policy p on d.classid = 'pg_catalog.pg_policy'::regclass and p.oid = d.objid
+  left join pg_catalog.pg_trigger t on d.classid = 'pg_catalog.pg_trigger'::regclass and t.oid = d.objid
+  left join pg_catalog.pg_attrdef a on d.classid = 'pg_catalog.pg_attrdef'::regclass and a.oid = d.objid
+  join others x on x.classid = 'pg_catalog.pg_class'::regclass
+   and x.objid = coalesce(k.conrelid, p.polrelid, t.tgrelid, a.adrelid)

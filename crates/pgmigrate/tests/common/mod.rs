@@ -147,8 +147,18 @@ impl Servers {
 
     /// Makes the database on both ends, the target's owned by `owner`, and fills the source.
     pub fn case(&self, database: &str, owner: &str, source_sql: &str) -> CopyOptions {
+        self.source(database, source_sql);
+        self.onto(database, database, owner)
+    }
+
+    /// Makes and fills a database on the source.
+    pub fn source(&self, database: &str, sql: &str) {
         self.from.create_database(database).expect("the database is made");
-        self.from.psql(database, source_sql).expect("the source is filled");
+        self.from.psql(database, sql).expect("the source is filled");
+    }
+
+    /// A copy of a database that is there into a new one, owned by `owner`.
+    pub fn onto(&self, source: &str, database: &str, owner: &str) -> CopyOptions {
         self.to.psql("postgres", &format!("create database {database} owner {owner}")).expect("the database is made");
         let newer = if self.from.install().major() > self.to.install().major() { &self.from } else { &self.to };
         let target = if owner == PgServer::SUPERUSER {
@@ -156,7 +166,7 @@ impl Servers {
         } else {
             self.to.url_as(owner, PASSWORD, database)
         };
-        let mut options = CopyOptions::new(url(&self.from.url(database)), url(&target));
+        let mut options = CopyOptions::new(url(&self.from.url(source)), url(&target));
         options.jobs = Some(2);
         options.pg_bin = Some(newer.install().bin_dir().to_owned());
         options
