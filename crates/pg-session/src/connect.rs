@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::lookup_host;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 use tokio_postgres::config::{ChannelBinding as Binding, SslMode as Offer, SslNegotiation};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Connection, Socket};
 
 use crate::error::{DbError, SessionError};
+use crate::patience::Patience;
 use crate::tls::{self, Connector, Environment, Stream};
 use crate::unreachable;
 use crate::url::{ChannelBinding, PgUrl, SslMode};
@@ -37,8 +38,8 @@ const WAKING: &[&str] = &[
     "try again later",
 ];
 
-/// Opens a connection, or says why there is none. Ends at `deadline` at the latest.
-pub(crate) async fn open(url: &PgUrl, deadline: Instant) -> Result<Open, SessionError> {
+/// Opens a connection, or says why there is none. Ends with `patience` at the latest.
+pub(crate) async fn open(url: &PgUrl, patience: &mut Patience) -> Result<Open, SessionError> {
     let connector = tls::connector(&url.tls, &Environment::of_process()).map_err(|reason| SessionError::Tls {
         endpoint: url.endpoint(),
         reason,
@@ -48,23 +49,23 @@ pub(crate) async fn open(url: &PgUrl, deadline: Instant) -> Result<Open, Session
     let mut pause = Duration::from_millis(100);
     let mut last = None;
     loop {
-        let Ok(result) = timeout_at(deadline, attempt(url, &connector)).await else {
+        let Some(result) = patience.bound(attempt(url, &connector)).await else {
             return Err(last.unwrap_or_else(|| unreachable::silent(url)));
         };
         let error = match result {
             Ok(open) => return Ok(open),
             Err(error) => error,
         };
-        let patience = match worth_retrying(&error) {
+        let left = match worth_retrying(&error) {
             Retry::Never => return Err(explain(url, &error).await),
-            Retry::Briefly if !sleeps(url) => deadline.min(began + REFUSED_PATIENCE),
-            Retry::Briefly | Retry::UntilDeadline => deadline,
+            Retry::Briefly if !sleeps(url) => REFUSED_PATIENCE.saturating_sub(began.elapsed()).min(patience.left()),
+            Retry::Briefly | Retry::UntilDeadline => patience.left(),
         };
-        if Instant::now() + pause >= patience {
+        if pause >= left {
             return Err(explain(url, &error).await);
         }
         last = Some(explain(url, &error).await);
-        sleep(pause).await; // backoff between attempts
+        patience.bound(sleep(pause)).await; // backoff between attempts
         pause = (pause * 2).min(Duration::from_secs(2));
     }
 }

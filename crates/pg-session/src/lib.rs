@@ -9,6 +9,7 @@ mod connect;
 mod error;
 mod lock;
 mod name;
+mod patience;
 mod session;
 mod tls;
 mod unreachable;

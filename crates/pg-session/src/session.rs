@@ -6,12 +6,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::connect::{self, Open};
 use crate::error::{DbError, SessionError};
+use crate::patience::Patience;
 use crate::url::PgUrl;
 
 /// Whether a session may write. Dry runs and assess open nothing but `ReadOnly`.
@@ -56,13 +56,14 @@ pub(crate) struct Server {
 impl Session {
     /// Connects as the URL says and pins the settings. A server that is still waking (57P03, a connection closed during
     /// the handshake, a proxy that says so) is tried again until the URL's `connect_timeout` (15 s unless it says
-    /// otherwise), which bounds the whole call.
+    /// otherwise), which bounds the whole call;
+    /// time in which this process was held still does not count.
     ///
     /// # Errors
     /// Every variant of [`SessionError`], each naming the endpoint.
     pub async fn connect(url: &PgUrl, access: Access) -> Result<Self, SessionError> {
-        let deadline = Instant::now() + Duration::from_secs(url.connect_timeout_s);
-        let Open { client, connection, encrypted } = connect::open(url, deadline).await?;
+        let mut patience = Patience::new(Duration::from_secs(url.connect_timeout_s));
+        let Open { client, connection, encrypted } = connect::open(url, &mut patience).await?;
         let major = connection.parameter("server_version").and_then(major_of);
         let ended = Arc::new(OnceLock::new());
         // The driver ends when the client is dropped or the connection breaks.
@@ -78,9 +79,9 @@ impl Session {
         });
         let (url, backend) = (url.clone(), Backend::default());
         let mut session = Self { client, driver, ended, url, encrypted, server_version_num: 0, backend };
-        match timeout_at(deadline, session.pin_settings(access, major)).await {
-            Ok(pinned) => pinned?,
-            Err(_) => {
+        match patience.bound(session.pin_settings(access, major)).await {
+            Some(pinned) => pinned?,
+            None => {
                 return Err(SessionError::Unavailable {
                     endpoint: session.url.endpoint(),
                     reason: format!(
