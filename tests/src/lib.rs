@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use pg_sandbox::{PgInstall, PgServer, oviya};
 use serde_json::Value;
@@ -274,6 +275,27 @@ impl Watched {
         self.child.wait().expect("it can be reaped");
     }
 
+    /// Waits for its end, and returns its exit code and the events that were not read yet; `None` when it did not end in
+    /// time and was killed.
+    pub fn finish_within(mut self, limit: Duration) -> Option<(i32, Vec<Value>)> {
+        let deadline = Instant::now() + limit;
+        let events = self.events;
+        let reader = std::thread::spawn(move || {
+            let parse = |line: String| serde_json::from_str(&line).expect("--json prints JSON lines");
+            events.map_while(Result::ok).map(parse).collect::<Vec<Value>>()
+        });
+        while !reader.is_finished() {
+            if Instant::now() > deadline {
+                self.child.kill().expect("it can be killed");
+                self.child.wait().expect("it can be reaped");
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(2)); // poll: the standard library waits for a child without limit
+        }
+        let code = self.child.wait().expect("it can be reaped").code().unwrap_or(-1);
+        Some((code, reader.join().expect("its output is JSON lines")))
+    }
+
     /// Waits for its end.
     pub fn finish(mut self) -> i32 {
         for line in self.events.by_ref() {
@@ -316,7 +338,8 @@ impl OpenSession {
     }
 }
 
-fn program() -> PathBuf {
+/// The program under test.
+pub fn program() -> PathBuf {
     // Test binaries live in <profile>/deps, programs beside that folder.
     let test = std::env::current_exe().expect("a test knows its own path");
     let profile = test.ancestors().nth(2).expect("test binaries are two folders below the profile's");

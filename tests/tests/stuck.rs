@@ -2,14 +2,16 @@
 
 use acceptance::{Outcome, Site};
 
+/// The undo drops the table that this needs, but nothing that the copy did not make.
+const NOT_YOURS: &str = "create view not_yours as select count(*) from public.messages";
+
 #[test]
 fn a_failed_undo_is_a_state_from_which_rollback_goes_on() {
     let site = Site::new(500);
     let before = site.both_ends();
     site.run(&["migrate", "--to", "tier2", "--yes"]).expect_code(0);
     let id = site.run_id();
-    // The undo leaves no schema that was not there; this one it may not drop.
-    site.on_target("create schema not_yours");
+    site.on_target(NOT_YOURS);
 
     let stuck = site.run(&["rollback", &id, "--yes"]).expect_code(6);
     for part in ["copy", "not_yours", &format!("rollback {id}"), "what to do", "still refuses writes"] {
@@ -20,7 +22,7 @@ fn a_failed_undo_is_a_state_from_which_rollback_goes_on() {
     let refused = site.run(&["migrate", "--to", "tier2", "--yes"]).expect_code(7);
     assert!(refused.stderr.contains(&id) && refused.stderr.contains("stuck"), "{}", refused.stderr);
 
-    site.on_target("drop schema not_yours");
+    site.on_target("drop view not_yours");
     site.run(&["rollback", &id, "--yes"]).expect_code(0);
     before.assert_same(&site.both_ends(), "after the stuck run was rolled back");
     for again in ["rollback", "resume"] {
@@ -48,11 +50,11 @@ fn a_failed_run_that_got_stuck_ends_with_0_when_the_operator_rolls_it_back() {
     let mut run = acceptance::Watched::start(command);
     let started = run.wait_for(|event| event["event"] == "step_started" && event["step"] == "backfill");
     assert!(started.is_some(), "the backfill was not reached");
-    site.on_target("create schema not_yours");
+    site.on_target(NOT_YOURS);
     let failed = run.wait_for(|event| event["event"] == "step_failed");
     assert_eq!(failed.map(|event| event["step"].clone()), Some("gate-semantic-search".into()));
     assert_eq!(run.finish(), 6);
-    site.on_target("drop schema not_yours");
+    site.on_target("drop view not_yours");
     site.run(&["rollback", &site.run_id(), "--yes"]).expect_code(0);
     before.assert_same(&site.both_ends(), "after the failed run was rolled back");
 }

@@ -31,4 +31,20 @@ fn one_changed_byte_is_found_and_named() {
         .expect("a result line");
     let mismatches = result["verification"]["mismatches"].as_array().expect("mismatches");
     assert_eq!(mismatches.len(), 1, "{result}");
+
+    let repair = |more: &[&str]| site.run(&[&verify[..], more].concat());
+    let file = site.state_dir().with_file_name("repair.sql");
+    let name = file.to_str().expect("a name in UTF-8");
+    repair(&["--repair-sql", name]).expect_code(4);
+    assert!(std::fs::read_to_string(&file).expect("a file").contains("\"public\".\"messages\""));
+    repair(&["--repair-sql", name]).expect_code(3); // it is not written over
+    let outcome = repair(&["--repair"]).expect_code(3); // nobody can be asked
+    assert!(outcome.stderr.contains("--yes"), "{}", outcome.stderr);
+    let outcome = repair(&["--repair", "--yes"]).expect_code(0);
+    assert!(outcome.stdout.contains("mended public.messages"), "{}", outcome.stdout);
+    site.run(&verify).expect_code(0);
+    // Where there is nothing to mend there is no file.
+    std::fs::remove_file(&file).expect("it was there");
+    repair(&["--repair-sql", name]).expect_code(0);
+    assert!(!file.exists());
 }

@@ -15,7 +15,10 @@
 //! * [`PgServer`] is one cluster in a temporary folder, on a port of 127.0.0.1 the system chose, with
 //!   `wal_level = logical` and password authentication for everybody. Started by root it runs as `nobody`. It never
 //!   outlives its owner, not even one that was killed with SIGKILL, unless it was told to with [`PgServer::detach`].
-//! * [`DelayProxy`] puts a network's delay before a server.
+//! * [`PgServer::start_standby`] makes a hot standby of a server.
+//! * [`DelayProxy`] puts a network's delay before a server, or a load balancer before several; [`CutProxy`] breaks a
+//!   connection at one exact moment.
+//! * [`PgBouncer`] is a real pooler, where it is installed.
 //! * [`model_dir`] is the folder of the static embedding model, obtained the same way.
 //! * [`oviya`] fills a server like the project of the demo: a Supabase-shaped source, a Cloud-SQL-shaped target, and
 //!   the corpus its 50,000 messages are made of.
@@ -30,18 +33,25 @@
 compile_error!("pg-sandbox needs Linux or macOS: it starts servers with Unix process groups (on Windows, use WSL)");
 
 mod client;
+mod confined;
+mod crash;
+mod cut;
 mod error;
 mod install;
 pub mod oviya;
 mod paths;
+mod pgbouncer;
 mod process;
 mod proxy;
 mod server;
+mod standby;
 mod watchdog;
 mod wheel;
 
+pub use cut::{CutAt, CutProxy};
 pub use error::SandboxError;
 pub use install::PgInstall;
-pub use proxy::DelayProxy;
+pub use pgbouncer::{PgBouncer, PoolMode};
+pub use proxy::{Answer, DelayProxy};
 pub use server::{DetachedServer, PgServer, PgServerBuilder, StopMode};
 pub use wheel::model_dir;

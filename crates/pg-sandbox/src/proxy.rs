@@ -1,9 +1,11 @@
 //! A TCP proxy that makes a local server feel far away: every byte arrives a fixed time later, none is slowed otherwise.
+//! It can also stand in for what else stands before servers: a load balancer, a proxy whose server is asleep.
 
+use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, sleep};
@@ -17,16 +19,27 @@ const CHUNK_BYTES: usize = 64 * 1024;
 ///
 /// A round trip through it takes twice the delay, opening a connection included. Bandwidth is unlimited: what is on
 /// its way is kept in memory.
-#[derive(Debug)]
 pub struct DelayProxy {
     port: u16,
     shared: Arc<Shared>,
     listening: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
+/// What becomes of one connection to a [`DelayProxy`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It is forwarded to this port of 127.0.0.1.
+    Forward(u16),
+    /// It is closed without a word.
+    HangUp,
+    /// It is told this (SQLSTATE, message) instead of being let in, and closed.
+    Refuse(&'static str, &'static str),
+}
+
 struct Shared {
-    to: SocketAddr,
+    plan: Box<dyn Fn(usize) -> Answer + Send + Sync>,
+    /// How many connections were made.
+    count: AtomicUsize,
     delay: Duration,
     stopping: AtomicBool,
     /// Both ends of every connection that is open, and the threads that serve it.
@@ -42,6 +55,14 @@ struct Connection {
 impl DelayProxy {
     /// Forwards to `port` of 127.0.0.1, `delay` later in each direction.
     pub fn start(port: u16, delay: Duration) -> Result<Self, SandboxError> {
+        Self::with_plan(delay, move |_| Answer::Forward(port))
+    }
+
+    /// Asks `plan` what to do with each connection, counted from 0.
+    pub fn with_plan(
+        delay: Duration,
+        plan: impl Fn(usize) -> Answer + Send + Sync + 'static,
+    ) -> Result<Self, SandboxError> {
         let listen = || -> io::Result<(TcpListener, u16)> {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
             let port = listener.local_addr()?.port();
@@ -49,7 +70,8 @@ impl DelayProxy {
         };
         let (listener, own_port) = listen().map_err(SandboxError::io("listen on", Path::new("127.0.0.1")))?;
         let shared = Arc::new(Shared {
-            to: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            plan: Box::new(plan),
+            count: AtomicUsize::new(0),
             delay,
             stopping: AtomicBool::new(false),
             connections: Mutex::new(Vec::new()),
@@ -64,6 +86,11 @@ impl DelayProxy {
     /// The port to connect to instead.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// How many connections were made to it so far.
+    pub fn connections(&self) -> usize {
+        self.shared.count.load(Ordering::Acquire)
     }
 }
 
@@ -98,7 +125,7 @@ impl Shared {
             }
             // A client that is gone, or a server that refuses, is seen by the client as a closed connection.
             if let Ok(client) = client
-                && let Ok(connection) = self.serve(client)
+                && let Ok(Some(connection)) = self.serve(client)
             {
                 let mut connections = self.connections();
                 connections.retain(|c| c.threads.iter().any(|thread| !thread.is_finished()));
@@ -107,8 +134,13 @@ impl Shared {
         }
     }
 
-    fn serve(&self, client: TcpStream) -> io::Result<Connection> {
-        let server = TcpStream::connect(self.to)?;
+    fn serve(&self, client: TcpStream) -> io::Result<Option<Connection>> {
+        let port = match (self.plan)(self.count.fetch_add(1, Ordering::AcqRel)) {
+            Answer::Forward(port) => port,
+            Answer::HangUp => return Ok(None),
+            Answer::Refuse(code, message) => return refuse(client, code, message).map(|()| None),
+        };
+        let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         // The kernel has greeted the client at once; the round trip of a far server's greeting is made up for here.
@@ -120,8 +152,37 @@ impl Shared {
             threads.push(thread::spawn(move || take_in(from, &sender, greeted, delay)));
             threads.push(thread::spawn(move || give_out(to, &receiver)));
         }
-        Ok(Connection { ends: [client, server], threads })
+        Ok(Some(Connection { ends: [client, server], threads }))
     }
+}
+
+impl fmt::Debug for DelayProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DelayProxy")
+            .field("port", &self.port)
+            .field("delay", &self.shared.delay)
+            .field("connections", &self.connections())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a server that lets nobody in does: no TLS, then an error instead of an answer to the startup packet.
+fn refuse(mut client: TcpStream, code: &str, message: &str) -> io::Result<()> {
+    const SSL_REQUEST: [u8; 4] = 80_877_103_u32.to_be_bytes();
+    client.set_read_timeout(Some(Duration::from_secs(5)))?; // a client that says nothing holds up the next ones
+    loop {
+        let mut length = [0; 4];
+        client.read_exact(&mut length)?;
+        let mut packet = vec![0; (u32::from_be_bytes(length) as usize).clamp(8, 10_000) - 4];
+        client.read_exact(&mut packet)?;
+        if packet != SSL_REQUEST {
+            break;
+        }
+        client.write_all(b"N")?;
+    }
+    let fields = format!("SFATAL\0VFATAL\0C{code}\0M{message}\0\0");
+    let length = u32::try_from(fields.len() + 4).map_err(io::Error::other)?;
+    client.write_all(&[b"E".as_slice(), &length.to_be_bytes(), fields.as_bytes()].concat())
 }
 
 /// Reads until the end, and says when each piece is due. Dropping the sender is the end of the stream.

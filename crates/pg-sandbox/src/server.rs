@@ -3,23 +3,22 @@
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{OpenOptionsExt, chown};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::paths::{reachable_temp_dir, unprivileged};
+use crate::confined::{free_port, watched_command, watched_folder};
+use crate::paths::unprivileged;
 use crate::process::{children_of, is_running, random_password, send};
 use crate::watchdog::Watchdog;
 use crate::{PgInstall, SandboxError};
 
 const HOST: &str = "127.0.0.1";
-const START_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(5);
+pub(crate) const POLL: Duration = Duration::from_millis(5);
 /// A UTF-8 locale that is there without installing any.
 const LOCALE: &str = if cfg!(target_os = "macos") { "en_US.UTF-8" } else { "C.UTF-8" };
 /// Another process may take the port between our choosing it and the server's binding it.
@@ -105,26 +104,46 @@ impl PgServerBuilder {
             Some(password) => password,
             None => random_password()?,
         };
-        let parent = reachable_temp_dir();
-        let folder = tempfile::Builder::new()
-            .prefix("tierlift-pg-")
-            .tempdir_in(&parent)
-            .map_err(SandboxError::io("create a folder in", &parent))?;
-        let watchdog = Watchdog::start(folder.path()).map_err(SandboxError::io("watch over", folder.path()))?;
-        // From here on the watchdog removes it.
-        let folder = folder.keep();
-        let mut server = PgServer { install, folder, password, port: 0, postmaster: None, watchdog: Some(watchdog) };
+        let mut server = PgServer::unborn(install, password)?;
         server.init()?;
-        let conf = server.data_dir().join("postgresql.conf");
-        let text = configuration(&self.settings, self.durable);
-        let mut file = OpenOptions::new().append(true).open(&conf).map_err(SandboxError::io("open", &conf))?;
-        file.write_all(text.as_bytes()).map_err(SandboxError::io("write", &conf))?;
+        server.configure(&configuration(&self.settings, self.durable))?;
         server.launch_on_free_port()?;
         Ok(server)
     }
 }
 
 impl PgServer {
+    /// A watched folder of its own, without a cluster in it.
+    pub(crate) fn unborn(install: PgInstall, password: String) -> Result<Self, SandboxError> {
+        let (folder, watchdog) = watched_folder("tierlift-pg-")?;
+        Ok(Self { install, folder, password, port: 0, postmaster: None, watchdog: Some(watchdog) })
+    }
+
+    /// Appends to postgresql.conf.
+    pub(crate) fn configure(&self, text: &str) -> Result<(), SandboxError> {
+        let conf = self.data_dir().join("postgresql.conf");
+        let mut file = OpenOptions::new().append(true).open(&conf).map_err(SandboxError::io("open", &conf))?;
+        file.write_all(text.as_bytes()).map_err(SandboxError::io("write", &conf))
+    }
+
+    /// Writes (or replaces) a file in the cluster's folder, as the server's own and for it alone: `pg_hba.conf`, a
+    /// certificate, a key. [`PgServer::restart`] makes it count.
+    pub fn write_file(&self, name: &str, contents: &str) -> Result<(), SandboxError> {
+        let path = self.data_dir().join(name);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(SandboxError::io("create", &path))?;
+        file.write_all(contents.as_bytes()).map_err(SandboxError::io("write", &path))?;
+        if let Some(user) = unprivileged() {
+            chown(&path, Some(user.uid), Some(user.gid)).map_err(SandboxError::io("change the owner of", &path))?;
+        }
+        Ok(())
+    }
+
     /// The superuser's name.
     pub const SUPERUSER: &str = "postgres";
 
@@ -244,9 +263,8 @@ impl PgServer {
             .map_err(SandboxError::io("create", &passwords))?;
         writeln!(file, "{}", self.password).map_err(SandboxError::io("write", &passwords))?;
         if let Some(user) = unprivileged() {
-            for path in [&self.folder, &passwords] {
-                chown(path, Some(user.uid), Some(user.gid)).map_err(SandboxError::io("change the owner of", path))?;
-            }
+            chown(&passwords, Some(user.uid), Some(user.gid))
+                .map_err(SandboxError::io("change the owner of", &passwords))?;
         }
         let mut command = self.command("initdb")?;
         command
@@ -264,13 +282,10 @@ impl PgServer {
         Ok(())
     }
 
-    fn launch_on_free_port(&mut self) -> Result<(), SandboxError> {
+    pub(crate) fn launch_on_free_port(&mut self) -> Result<(), SandboxError> {
         let mut attempt = 1;
         loop {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-                .and_then(|listener| listener.local_addr())
-                .map_err(SandboxError::io("choose a port on", Path::new(HOST)))?;
-            match self.launch(listener.port()) {
+            match self.launch(free_port()?) {
                 Err(SandboxError::Start { log, .. })
                     if attempt < PORT_ATTEMPTS && log.contains("could not create any TCP/IP sockets") =>
                 {
@@ -316,21 +331,8 @@ impl PgServer {
     }
 
     /// A program that ends with the owner, run as the unprivileged user where that is needed.
-    fn command(&self, program: &str) -> Result<Command, SandboxError> {
-        let mut command = Command::new(self.install.program(program));
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
-            command.env_remove(name); // PGDATA, PGPORT, PGTZ and the like
-        }
-        // The folder the owner is in may be closed to the unprivileged user.
-        command.current_dir(&self.folder).env("LC_ALL", "C").env_remove("TZ");
-        if let Some(watchdog) = &self.watchdog {
-            let stdin = watchdog.stdin().map_err(SandboxError::io("watch over", &self.folder))?;
-            command.stdin(stdin).process_group(watchdog.process_group());
-        }
-        if let Some(user) = unprivileged() {
-            command.uid(user.uid).gid(user.gid);
-        }
-        Ok(command)
+    pub(crate) fn command(&self, program: &str) -> Result<Command, SandboxError> {
+        watched_command(&self.install.program(program), &self.folder, self.watchdog.as_ref())
     }
 }
 
@@ -384,15 +386,21 @@ fn configuration(settings: &[(String, String)], durable: bool) -> String {
         lines.extend([("fsync", "off"), ("full_page_writes", "off")]);
     }
     let chosen = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let line = |(name, value): (&str, &str)| format!("{name} = '{}'\n", value.replace('\'', "''"));
-    std::iter::once("\n".to_owned()).chain(lines.into_iter().chain(chosen).map(line)).collect()
+    configuration_lines(lines.into_iter().chain(chosen))
 }
 
-/// The postmaster writes its state as the eighth line of its pid file; the first tells whether the file is its own.
+/// Settings as lines of postgresql.conf.
+pub(crate) fn configuration_lines<'a>(settings: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let line = |(name, value): (&str, &str)| format!("{name} = '{}'\n", value.replace('\'', "''"));
+    std::iter::once("\n".to_owned()).chain(settings.map(line)).collect()
+}
+
+/// The postmaster writes its state as the eighth line of its pid file (a standby that answers questions says so); the
+/// first tells whether the file is its own.
 fn is_ready(data_dir: &Path, pid: u32) -> bool {
     let Ok(text) = fs::read_to_string(data_dir.join("postmaster.pid")) else { return false };
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    lines.first() == Some(&pid.to_string().as_str()) && lines.get(7) == Some(&"ready")
+    lines.first() == Some(&pid.to_string().as_str()) && matches!(lines.get(7), Some(&"ready" | &"standby"))
 }
 
 #[cfg(test)]

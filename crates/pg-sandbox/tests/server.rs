@@ -92,6 +92,35 @@ fn wants_passwords_and_names_errors() {
 }
 
 #[test]
+fn recovers_from_the_loss_of_one_backend() {
+    let server = start(18);
+    server
+        .psql(
+            "postgres",
+            "create table kept (id int); insert into kept values (7); create unlogged table lost as table kept",
+        )
+        .unwrap();
+    let open = |sql: &str| {
+        let mut command = psql(&server, &server.url("postgres"), sql);
+        command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let (mut victim, mut other) = (open("select pg_sleep(60)"), open("select pg_sleep(61)"));
+    let pids = || one(&server, "select pid from pg_stat_activity where query ~ '^select pg_sleep' order by query");
+    eventually("two sleepers", || pids().lines().count() == 2);
+    let pid: u32 = pids().lines().next().unwrap().parse().unwrap();
+
+    assert!(server.kill_backend(pid).unwrap());
+    assert!(!victim.wait().unwrap().success() && !other.wait().unwrap().success(), "all sessions end");
+    assert_eq!(one(&server, "select id from kept"), "7");
+    assert_eq!(one(&server, "select count(*) from lost"), "0", "it was a crash");
+    assert!(!server.kill_backend(std::process::id()).unwrap(), "only its own backends");
+
+    one(&server, "insert into lost values (1); select pg_stat_force_next_flush()");
+    server.crash().unwrap();
+    assert_eq!(one(&server, "select (select count(*) from kept), (select count(*) from lost)"), "1|0");
+}
+
+#[test]
 fn keeps_what_was_committed() {
     let mut server = start(18);
     server.create_database("some \"name\"").unwrap();

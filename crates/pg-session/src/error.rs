@@ -20,14 +20,18 @@ pub enum SessionError {
         endpoint: String,
         /// The operating system's or resolver's word for it.
         reason: String,
+        /// What to do about it.
+        advice: String,
     },
-    /// TLS could not be agreed on, or the certificate was refused.
-    #[error("no TLS with {endpoint}: {reason}")]
+    /// TLS could not be agreed on, or what it should prove was not proved.
+    #[error("no secure connection to {endpoint}: {reason}")]
     Tls {
         /// `host:port/db`.
         endpoint: String,
         /// Why.
         reason: String,
+        /// What to do about it.
+        advice: String,
     },
     /// The server refused the role or its password.
     #[error("{endpoint} refused role {user}: {reason}")]
@@ -73,24 +77,35 @@ impl SessionError {
             Self::InvalidUrl { .. } => {
                 "give it as postgresql://USER:PASSWORD@HOST:5432/DATABASE, as the provider's dashboard prints it".into()
             }
-            Self::Unreachable { .. } => {
-                "check host name and port, that this machine may reach it (firewall, allow list, IPv6), and that the server is up"
+            Self::Unreachable { advice, .. } | Self::Tls { advice, .. } => advice.clone(),
+            // The server's words, which since PostgreSQL 14 say whether the connection was encrypted.
+            Self::Refused { reason, .. } if reason.contains("no encryption") => {
+                "the server takes this role only with TLS: add sslmode=require to the URL (or its host and role are \
+                 missing in pg_hba.conf)"
                     .into()
             }
-            Self::Tls { .. } => {
-                "check sslmode and sslrootcert in the URL; verify-full needs the provider's CA certificate and the host's real name".into()
+            Self::Refused { reason, .. } if reason.contains("SSL encryption") => {
+                "the server takes this role from here only without TLS, if at all: see its pg_hba.conf".into()
+            }
+            Self::Refused { reason, .. } if reason.contains("client certificate") => {
+                "name a client certificate that the server trusts with sslcert=FILE&sslkey=FILE in the URL".into()
             }
             Self::Refused { user, .. } => {
                 format!("check the password of role {user} and that it may connect to this database from here")
             }
             Self::NoDatabase { .. } => "check the database's name at the end of the URL, or create it first".into(),
-            Self::Unavailable { .. } => "wait until the server has finished starting or frees connections, then try again".into(),
-            Self::Statement { source, .. } => match source.code.as_deref() {
-                Some("42501") => "grant the role that privilege, or connect as the owner of the object".into(),
-                Some("55P03" | "57014") => "something else holds a lock it needs; end that session, then try again".into(),
-                Some("53100") => "the server's disk is full; enlarge it, then resume".into(),
-                _ => "read the server's message above; its log has the full statement".into(),
-            },
+            Self::Unavailable { .. } => {
+                "wait until the server has finished starting or frees connections, then try again".into()
+            }
+            Self::Statement { source, .. } => {
+                let unknown = match source.code.as_deref() {
+                    None | Some("57P01" | "57P02" | "57P03") => {
+                        "see in the server's log why it ended the connection, then start it again"
+                    }
+                    _ => "read the server's message above; its log has the full statement",
+                };
+                source.advice().unwrap_or(unknown).into()
+            }
         }
     }
 
@@ -111,6 +126,37 @@ pub struct DbError {
     pub detail: Option<String>,
     /// Where in the statement, 1-based character position, if the server said.
     pub position: Option<u32>,
+}
+
+impl DbError {
+    /// What to do about it, where the error itself tells.
+    pub fn advice(&self) -> Option<&'static str> {
+        let says = |words: &str| self.message.contains(words);
+        Some(match self.code.as_deref()? {
+            // 40001, of a query or (FATAL) of an idle session with an open snapshot.
+            _ if says("conflict with recovery") => {
+                "this standby had to apply a change that a long reader was in the way of: set hot_standby_feedback = on \
+                 (and max_standby_streaming_delay = -1) on it for the time of the copy, or use the primary as source"
+            }
+            "26000" | "42P05" if says("prepared statement") => {
+                "this is a connection pooler in transaction mode: connect to the server itself, or to the pooler's \
+                 session mode"
+            }
+            // PostgreSQL words it in either way, depending on its version.
+            "22023" | "42704" if says("snapshot") => {
+                "the connections of this URL do not all end at one server: a load balancer or several addresses are \
+                 behind it; connect to one server by its own address"
+            }
+            "08P01" if says("query_wait_timeout") => {
+                "the connection pooler in between has too few connections: raise its pool size, or connect to the \
+                 server itself"
+            }
+            "42501" => "grant the role that privilege, or connect as the owner of the object",
+            "55P03" | "57014" => "something else holds a lock it needs; end that session, then try again",
+            "53100" => "the server's disk is full; enlarge it, then resume",
+            _ => return None,
+        })
+    }
 }
 
 impl From<&tokio_postgres::Error> for DbError {

@@ -1,15 +1,18 @@
 //! One connection with pinned settings.
 
 use std::ops::{Deref, DerefMut};
-use std::time::{Duration, Instant};
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::error::{DbError, SessionError, is_transient};
-use crate::tls;
-use crate::url::{PgUrl, SslMode};
+use crate::connect::{self, Open};
+use crate::error::{DbError, SessionError};
+use crate::patience::Patience;
+use crate::url::PgUrl;
 
 /// Whether a session may write. Dry runs and assess open nothing but `ReadOnly`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,38 +30,78 @@ pub enum Access {
 pub struct Session {
     client: Client,
     driver: JoinHandle<()>,
+    /// Why the server ended it, if it did.
+    ended: Arc<OnceLock<DbError>>,
     url: PgUrl,
+    encrypted: bool,
     server_version_num: u32,
+    backend: Backend,
+}
+
+/// The process a session talked to while it was opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Backend {
+    pub pid: u32,
+    pub server: Server,
+}
+
+/// One running server. A cluster's identifier would not do: a primary and its standbys share it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Server {
+    /// When its postmaster started, to the microsecond.
+    pub started: String,
+    pub standby: bool,
 }
 
 impl Session {
-    /// Connects as the URL says and pins the settings. A server that is still waking (57P03, or a connection closed
-    /// during the handshake) is tried again until the URL's `connect_timeout` (15 s unless it says otherwise).
+    /// Connects as the URL says and pins the settings. A server that is still waking (57P03, a connection closed during
+    /// the handshake, a proxy that says so) is tried again until the URL's `connect_timeout` (15 s unless it says
+    /// otherwise), which bounds the whole call;
+    /// time in which this process was held still does not count.
     ///
     /// # Errors
     /// Every variant of [`SessionError`], each naming the endpoint.
     pub async fn connect(url: &PgUrl, access: Access) -> Result<Self, SessionError> {
-        let deadline = Instant::now() + Duration::from_secs(url.connect_timeout_s);
-        let mut pause = Duration::from_millis(100);
-        let (client, driver) = loop {
-            match connect_once(url).await {
-                Ok(pair) => break pair,
-                Err((error, transient)) if transient && Instant::now() + pause < deadline => {
-                    drop(error);
-                    tokio::time::sleep(pause).await; // backoff between attempts
-                    pause = (pause * 2).min(Duration::from_secs(2));
+        let mut patience = Patience::new(Duration::from_secs(url.connect_timeout_s));
+        let Open { client, connection, encrypted } = connect::open(url, &mut patience).await?;
+        let major = connection.parameter("server_version").and_then(major_of);
+        let ended = Arc::new(OnceLock::new());
+        // The driver ends when the client is dropped or the connection breaks.
+        let driver = tokio::spawn({
+            let ended = Arc::clone(&ended);
+            async move {
+                // Pinned, so that it lives until its end is noted: only then does the client's next call fail.
+                let mut connection = pin!(connection);
+                if let Err(error) = connection.as_mut().await {
+                    ended.get_or_init(|| DbError::from(&error));
                 }
-                Err((error, _)) => return Err(error),
             }
-        };
-        let mut session = Self { client, driver, url: url.clone(), server_version_num: 0 };
-        session.pin_settings(access).await.map_err(|e| session.error(&e))?;
+        });
+        let (url, backend) = (url.clone(), Backend::default());
+        let mut session = Self { client, driver, ended, url, encrypted, server_version_num: 0, backend };
+        match patience.bound(session.pin_settings(access, major)).await {
+            Some(pinned) => pinned?,
+            None => {
+                return Err(SessionError::Unavailable {
+                    endpoint: session.url.endpoint(),
+                    reason: format!(
+                        "it let us in, but answered nothing within {} s; a pooler does that while its pool is full",
+                        session.url.connect_timeout_s
+                    ),
+                });
+            }
+        }
         Ok(session)
     }
 
     /// Where it is connected to.
     pub fn url(&self) -> &PgUrl {
         &self.url
+    }
+
+    /// True when it uses TLS, which with `sslmode=prefer` the server decides.
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
     }
 
     /// `server_version_num`, e.g. 160004.
@@ -71,52 +114,82 @@ impl Session {
         self.server_version_num / 10_000
     }
 
-    /// A statement's error with this session's endpoint.
+    /// A statement's error with this session's endpoint. Of a session that the server has ended, its reason for that:
+    /// the statement that finds out is only told that the connection is closed.
     pub fn error(&self, error: &tokio_postgres::Error) -> SessionError {
-        SessionError::Statement { endpoint: self.url.endpoint(), source: DbError::from(error) }
+        let source = match self.ended.get().filter(|_| error.is_closed()) {
+            Some(reason) => reason.clone(),
+            None => DbError::from(error),
+        };
+        SessionError::Statement { endpoint: self.url.endpoint(), source }
     }
 
-    async fn pin_settings(&mut self, access: Access) -> Result<(), tokio_postgres::Error> {
+    /// Which process of which server answered while connecting.
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    /// Pins everything in one round trip, without prepared statements: behind a pooler that gives every transaction
+    /// another backend, those would fail at random, and this must get far enough to say that it is one.
+    async fn pin_settings(&mut self, access: Access, major: Option<u32>) -> Result<(), SessionError> {
         // Text forms must be the same at both ends for verify; timeouts of the role or database (Supabase: two
-        // minutes) must not end a long copy; an empty search_path makes every printed name schema-qualified.
+        // minutes) must not end a long copy; a client that the network has swallowed must not hold its locks for two
+        // hours; an empty search_path makes every printed name schema-qualified.
         let read_only = match access {
             Access::ReadOnly => "on",
             Access::ReadWrite => "off",
         };
+        // The session that holds an advisory lock is idle for hours.
+        let idle_timeout = if major >= Some(14) { "set idle_session_timeout = 0;" } else { "" };
+        let transaction_timeout = if major >= Some(17) { "set transaction_timeout = 0;" } else { "" };
         let settings = format!(
             "set default_transaction_read_only = {read_only};
              set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0;
+             {transaction_timeout} {idle_timeout}
              set client_encoding = 'UTF8'; set timezone = 'UTC'; set datestyle = 'ISO, YMD';
              set intervalstyle = 'iso_8601'; set extra_float_digits = 3; set bytea_output = 'hex';
              set lc_monetary = 'C'; set xmloption = 'content'; set standard_conforming_strings = on;
-             set search_path = ''; set row_security = off; set client_min_messages = 'warning'"
+             set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3;
+             set search_path = ''; set row_security = off; set client_min_messages = 'warning';
+             select current_setting('server_version_num'), pg_backend_pid(), pg_postmaster_start_time(),
+                    pg_is_in_recovery()"
         );
-        // Settings that only some versions have. Sent together: a session costs one round trip here, not four.
-        let if_known = |name: &str, value: &str| {
-            format!("select set_config(name, '{value}', false) from pg_catalog.pg_settings where name = '{name}'")
-        };
-        let (check, timeout) =
-            (if_known("client_connection_check_interval", "2s"), if_known("transaction_timeout", "0"));
-        let (pinned, version, checked, untimed) = tokio::join!(
-            self.client.batch_execute(&settings),
-            self.client.simple_query("select current_setting('server_version_num')"),
-            self.client.batch_execute(&check),
-            self.client.batch_execute(&timeout),
-        );
-        pinned?;
-        untimed?;
         // Refused on platforms that cannot watch a socket; then a dead client is noticed at its next read.
-        match checked {
-            Err(e) if e.code() != Some(&SqlState::INVALID_PARAMETER_VALUE) => return Err(e),
+        let watching = async {
+            match major >= Some(14) {
+                true => self.client.batch_execute("set client_connection_check_interval = '2s'").await,
+                false => Ok(()),
+            }
+        };
+        let (answer, watched) = tokio::join!(self.client.simple_query(&settings), watching);
+        let answer = answer.map_err(|e| self.error(&e))?;
+        match watched {
+            Err(e) if e.code() != Some(&SqlState::INVALID_PARAMETER_VALUE) => return Err(self.error(&e)),
             _ => {}
         }
-        let number = version?.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0).and_then(|text| text.parse().ok()),
-            _ => None,
-        });
-        self.server_version_num = number.expect("server_version_num is one row with one whole number");
+        let (version, backend) = identity(&answer).ok_or_else(|| SessionError::Unavailable {
+            endpoint: self.url.endpoint(),
+            reason: "it does not say its version as PostgreSQL does".into(),
+        })?;
+        self.server_version_num = version;
+        self.backend = backend;
         Ok(())
     }
+}
+
+/// The only row among the answers: version, pid, start of the postmaster, whether it is a standby.
+fn identity(answer: &[SimpleQueryMessage]) -> Option<(u32, Backend)> {
+    let row = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    })?;
+    let server = Server { started: row.get(2)?.to_owned(), standby: row.get(3)? == "t" };
+    Some((row.get(0)?.parse().ok()?, Backend { pid: row.get(1)?.parse().ok()?, server }))
+}
+
+/// `server_version` as the server announces it: `16.4 (Debian 16.4-1)`, `18beta1`.
+fn major_of(version: &str) -> Option<u32> {
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 impl Deref for Session {
@@ -136,98 +209,5 @@ impl DerefMut for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.driver.abort();
-    }
-}
-
-/// One attempt; the flag says whether another may help.
-async fn connect_once(url: &PgUrl) -> Result<(Client, JoinHandle<()>), (SessionError, bool)> {
-    // libpq's `allow`: first without TLS, with it when the server insists (28000).
-    let modes: &[SslMode] = match url.ssl_mode {
-        SslMode::Allow => &[SslMode::Disable, SslMode::Require],
-        ref one => std::slice::from_ref(one),
-    };
-    let mut last = None;
-    for mode in modes {
-        let config = config(url, *mode);
-        let tls =
-            tls::connector(url).map_err(|reason| (SessionError::Tls { endpoint: url.endpoint(), reason }, false))?;
-        match config.connect(tls).await {
-            Ok((client, connection)) => {
-                // The driver ends when the client is dropped or the connection breaks; either way the client's
-                // next call reports it.
-                let driver = tokio::spawn(async move { drop(connection.await) });
-                return Ok((client, driver));
-            }
-            Err(error) => {
-                let refused = error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
-                last = Some((explain(url, &error), worth_retrying(&error)));
-                if !refused {
-                    break;
-                }
-            }
-        }
-    }
-    Err(last.expect("at least one mode was tried"))
-}
-
-fn config(url: &PgUrl, mode: SslMode) -> Config {
-    let mut config = Config::new();
-    config
-        .host(url.host())
-        .port(url.port())
-        .user(url.user())
-        .dbname(url.dbname())
-        .application_name("tierlift")
-        .connect_timeout(Duration::from_secs(url.connect_timeout_s))
-        .keepalives_idle(Duration::from_secs(30))
-        .ssl_mode(match mode {
-            SslMode::Disable => tokio_postgres::config::SslMode::Disable,
-            SslMode::Prefer | SslMode::Allow => tokio_postgres::config::SslMode::Prefer,
-            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => tokio_postgres::config::SslMode::Require,
-        });
-    if let Some(password) = url.password() {
-        config.password(password);
-    }
-    if let Some(options) = &url.options {
-        config.options(options);
-    }
-    match url.channel_binding.as_deref() {
-        Some("require") => config.channel_binding(tokio_postgres::config::ChannelBinding::Require),
-        Some("disable") => config.channel_binding(tokio_postgres::config::ChannelBinding::Disable),
-        _ => config.channel_binding(tokio_postgres::config::ChannelBinding::Prefer),
-    };
-    config
-}
-
-/// A refused TCP connection is final (wrong port, server down); a server that is waking or out of slots is not.
-fn worth_retrying(error: &tokio_postgres::Error) -> bool {
-    let refused = source_io(error).is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused);
-    let resolved = source_io(error).is_none_or(|io| io.raw_os_error().is_some());
-    is_transient(error) && !refused && resolved
-}
-
-fn source_io<'a>(error: &'a tokio_postgres::Error) -> Option<&'a std::io::Error> {
-    std::error::Error::source(error).and_then(|e: &'a (dyn std::error::Error + 'static)| e.downcast_ref())
-}
-
-fn explain(url: &PgUrl, error: &tokio_postgres::Error) -> SessionError {
-    let endpoint = url.endpoint();
-    let db = DbError::from(error);
-    let reason = db.message.clone();
-    match db.code.as_deref() {
-        Some("28P01" | "28000" | "42501") => SessionError::Refused { endpoint, user: url.user().to_owned(), reason },
-        Some("3D000") => SessionError::NoDatabase { endpoint, reason },
-        Some("53300" | "57P01" | "57P02" | "57P03") => SessionError::Unavailable { endpoint, reason },
-        Some(_) => SessionError::Refused { endpoint, user: url.user().to_owned(), reason },
-        None if reason.starts_with("error performing TLS") => SessionError::Tls { endpoint, reason },
-        None if reason.contains("password missing") => SessionError::Refused {
-            endpoint,
-            user: url.user().to_owned(),
-            reason: "it asks for a password and the URL has none".into(),
-        },
-        None if reason.contains("authentication error") => {
-            SessionError::Refused { endpoint, user: url.user().to_owned(), reason }
-        }
-        None => SessionError::Unreachable { endpoint, reason },
     }
 }

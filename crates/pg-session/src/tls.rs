@@ -1,117 +1,97 @@
 //! TLS as libpq means its `sslmode`, on rustls.
 
+mod client_cert;
+mod connector;
+mod explain;
+mod files;
+mod verify;
+
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::url::{PgUrl, SslMode};
+pub(crate) use connector::{Connector, Stream};
+pub(crate) use explain::explain;
+pub(crate) use files::{Environment, RootCerts};
+use verify::{Trust, Verifier};
 
-/// How much of the server's certificate is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trust {
-    Nothing,
-    Chain,
-    ChainAndName,
-}
+use crate::url::{SslMode, TlsOptions};
 
 /// A connector for one URL. The reason of a failure names the certificate file, never a secret.
-pub(crate) fn connector(url: &PgUrl) -> Result<MakeRustlsConnect, String> {
+pub(crate) fn connector(options: &TlsOptions, environment: &Environment) -> Result<Connector, String> {
     let provider = Arc::new(ring::default_provider());
-    let trust = match (url.ssl_mode, &url.ssl_root_cert) {
+    let roots = RootCerts::find(options, environment);
+    let trust = match (options.mode, &roots) {
         (SslMode::VerifyFull, _) => Trust::ChainAndName,
-        // libpq: `require` with a root certificate behaves as `verify-ca`.
-        (SslMode::VerifyCa, _) | (SslMode::Require, Some(_)) => Trust::Chain,
+        (SslMode::VerifyCa, RootCerts::File(_)) => Trust::Chain,
+        (SslMode::VerifyCa, _) => {
+            return Err(
+                "sslmode=verify-ca needs to know whom to trust: name the authority's certificate with sslrootcert=FILE \
+                 (any public authority would do otherwise; for those use sslmode=verify-full)"
+                    .into(),
+            );
+        }
+        // libpq: a weaker mode with a root certificate checks the chain.
+        (_, RootCerts::File(_)) => Trust::Chain,
+        (SslMode::Require, RootCerts::System) if options.root_cert.is_none() => {
+            return Err("sslmode=require is too weak for PGSSLROOTCERT=system; use sslmode=verify-full".into());
+        }
         _ => Trust::Nothing,
     };
-    let verifier: Arc<dyn ServerCertVerifier> = match trust {
-        Trust::Nothing => Arc::new(Lenient { inner: None, provider: provider.clone() }),
+    let (store, pinned) = match trust {
+        Trust::Nothing => (None, Vec::new()),
         Trust::Chain | Trust::ChainAndName => {
-            let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(url)?), provider.clone())
+            let (store, pinned) = trusted(&roots)?;
+            let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone())
                 .build()
                 .map_err(|e| format!("no usable trusted certificate: {e}"))?;
-            if trust == Trust::ChainAndName {
-                inner
-            } else {
-                Arc::new(Lenient { inner: Some(inner), provider: provider.clone() })
-            }
+            (Some(inner), pinned)
         }
     };
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+    let verifier = Verifier { trust, inner: store, pinned, provider: provider.clone() };
+    let versions: &[_] = if options.tls13_only { &[&TLS13] } else { &[&TLS13, &TLS12] };
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
         .map_err(|e| e.to_string())?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match client_cert::read(options, environment)? {
+        Some((chain, key)) => builder
+            .with_client_auth_cert(chain, key)
+            .map_err(|e| format!("the client certificate and its key do not fit together: {e}"))?,
+        None => builder.with_no_client_auth(),
+    };
+    config.enable_sni = options.sni;
+    if options.direct {
+        config.alpn_protocols = vec![b"postgresql".to_vec()];
+    }
+    Ok(Connector::new(MakeRustlsConnect::new(config)))
 }
 
-fn roots(url: &PgUrl) -> Result<RootCertStore, String> {
+/// The authorities, and (from a file) their certificates as they stand, for a server that shows one of them itself.
+fn trusted(roots: &RootCerts) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), String> {
     let mut store = RootCertStore::empty();
-    if let Some(path) = url.ssl_root_cert.as_deref().filter(|p| p.as_os_str() != "system") {
-        let certs = CertificateDer::pem_file_iter(path)
-            .map_err(|e| format!("cannot read sslrootcert {}: {e}", path.display()))?;
-        for cert in certs {
-            let cert = cert.map_err(|e| format!("sslrootcert {} is not PEM: {e}", path.display()))?;
-            store.add(cert).map_err(|e| format!("sslrootcert {}: {e}", path.display()))?;
-        }
-        return Ok(store);
+    let RootCerts::File(path) = roots else {
+        store.roots.extend_from_slice(webpki_roots::TLS_SERVER_ROOTS);
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        return Ok((store, Vec::new()));
+    };
+    let mut pinned = Vec::new();
+    let certs = CertificateDer::pem_file_iter(path)
+        .map_err(|e| format!("cannot read the root certificate {}: {}", path.display(), files::plain(&e)))?;
+    for cert in certs {
+        let cert = cert.map_err(|e| format!("the root certificate {} is not PEM: {e}", path.display()))?;
+        pinned.push(cert.clone());
+        store.add(cert).map_err(|e| format!("the root certificate {}: {e}", path.display()))?;
     }
-    store.roots.extend_from_slice(webpki_roots::TLS_SERVER_ROOTS);
-    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    Ok(store)
-}
-
-/// Checks the chain but not the name (`inner`), or nothing but that the peer holds the key it shows (`None`).
-#[derive(Debug)]
-struct Lenient {
-    inner: Option<Arc<WebPkiServerVerifier>>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Lenient {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let Some(inner) = &self.inner else { return Ok(ServerCertVerified::assertion()) };
-        match inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The name is compared after the chain, so this error means that the chain was good.
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            other => other,
-        }
+    if pinned.is_empty() {
+        return Err(format!("the root certificate {} holds no certificate in PEM form", path.display()));
     }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    Ok((store, pinned))
 }

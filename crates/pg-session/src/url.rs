@@ -1,15 +1,21 @@
-//! Connection URLs as libpq, Prisma and the providers' dashboards hand them out.
+//! Connection URLs as libpq, Prisma, SQLAlchemy and the providers' dashboards hand them out.
 //!
 //! tokio-postgres refuses `sslmode=verify-full`, `pgbouncer=true` and other keys people paste, so we parse
-//! ourselves: known keys are used, harmless foreign ones are kept in [`PgUrl::ignored`] to be shown.
+//! ourselves: known keys are used, harmless foreign ones are kept in [`PgUrl::ignored`] to be shown, and what would
+//! change the meaning but cannot be had is refused by name. `docs/connecting.md` has the table.
+
+mod keys;
+mod parse;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::SessionError;
+use crate::tls::{Environment, RootCerts};
 
 /// When to use TLS and how much of the certificate to check; libpq's six meanings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +26,7 @@ pub enum SslMode {
     Allow,
     /// If the server offers it.
     Prefer,
-    /// Always, without looking at the certificate (unless `sslrootcert` is given: then as `VerifyCa`, as in libpq).
+    /// Always, without looking at the certificate (unless there is a root certificate: then as `VerifyCa`, as in libpq).
     Require,
     /// Always, and the certificate must come from a trusted authority.
     VerifyCa,
@@ -28,56 +34,61 @@ pub enum SslMode {
     VerifyFull,
 }
 
+/// Whether the password's proof is bound to the server's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// Never.
+    Disable,
+    /// Where the server offers it.
+    Prefer,
+    /// Always: a server that proves no knowledge of the password over this very channel is refused.
+    Require,
+}
+
+/// What a URL says about TLS; files that it does not name are found by [`crate::tls`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsOptions {
+    pub mode: SslMode,
+    /// `system`, or a file.
+    pub root_cert: Option<PathBuf>,
+    pub client_cert: Option<PathBuf>,
+    pub client_key: Option<PathBuf>,
+    pub channel_binding: ChannelBinding,
+    /// TLS from the first byte (`sslnegotiation=direct`, PostgreSQL 17 and newer).
+    pub direct: bool,
+    /// Tell the server which host is meant; off only by `sslsni=0`.
+    pub sni: bool,
+    /// Nothing below TLS 1.3.
+    pub tls13_only: bool,
+}
+
 /// Where a database is and who asks. Holds the password, never shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PgUrl {
     host: String,
+    host_addr: Option<IpAddr>,
     port: u16,
     user: String,
     password: Option<String>,
     dbname: String,
-    pub(crate) ssl_mode: SslMode,
-    pub(crate) ssl_root_cert: Option<PathBuf>,
-    pub(crate) channel_binding: Option<String>,
+    pub(crate) tls: TlsOptions,
     pub(crate) options: Option<String>,
     pub(crate) connect_timeout_s: u64,
     ignored: Vec<String>,
 }
 
-/// Keys that other clients understand and that mean nothing to a direct session.
-const FOREIGN_KEYS: &[&str] = &[
-    "pgbouncer",
-    "connection_limit",
-    "pool_timeout",
-    "socket_timeout",
-    "statement_cache_size",
-    "schema",
-    "application_name",
-    "fallback_application_name",
-    "target_session_attrs",
-    "client_encoding",
-    "sslaccept",
-    "supa",
-    "pool_mode",
-    "gssencmode",
-    "keepalives",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_count",
-    "tcp_user_timeout",
-    "load_balance_hosts",
-    "sslsni",
-    "sslnegotiation",
-    "workaround",
-];
-
 impl PgUrl {
-    /// Host name or address, without brackets.
+    /// Host name or address without brackets, or the folder of a Unix socket.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// TCP port.
+    /// The address to use instead of asking the resolver for the host's (`hostaddr`).
+    pub(crate) fn host_addr(&self) -> Option<IpAddr> {
+        self.host_addr
+    }
+
+    /// TCP port; for a Unix socket the number in its file's name.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -97,6 +108,16 @@ impl PgUrl {
         self.password.as_deref()
     }
 
+    /// When TLS is used, and how much of the certificate is looked at.
+    pub fn ssl_mode(&self) -> SslMode {
+        self.tls.mode
+    }
+
+    /// True when the server is reached through a Unix socket, where there is no TLS to be had or needed.
+    pub fn is_unix_socket(&self) -> bool {
+        self.host.starts_with('/')
+    }
+
     /// Keys in the URL that were understood as another client's and not used.
     pub fn ignored(&self) -> &[String] {
         &self.ignored
@@ -107,13 +128,21 @@ impl PgUrl {
         Self { dbname: dbname.to_owned(), ..self.clone() }
     }
 
-    /// `host:port/db`, for messages and for naming the one-run-a-target lock.
+    /// `host:port/db` (of a Unix socket its file and `/db`), for messages and for naming the one-run-a-target lock.
     pub fn endpoint(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        format!("{host}:{}/{}", self.port, self.dbname)
+        let (host, port, db) = (&self.host, self.port, &self.dbname);
+        if self.is_unix_socket() {
+            format!("{}/.s.PGSQL.{port}/{db}", host.trim_end_matches('/'))
+        } else if host.contains(':') {
+            format!("[{host}]:{port}/{db}")
+        } else {
+            format!("{host}:{port}/{db}")
+        }
     }
 
     /// libpq connection string without the password, safe on a child's command line.
+    ///
+    /// It says everything about TLS that a session of ours would do, so the child needs no `PG*` variables.
     pub fn libpq_conninfo(&self) -> String {
         let quote = |v: &str| format!("'{}'", v.replace('\\', "\\\\").replace('\'', "\\'"));
         let mut parts = vec![
@@ -122,10 +151,34 @@ impl PgUrl {
             format!("user={}", quote(&self.user)),
             format!("dbname={}", quote(&self.dbname)),
             format!("connect_timeout={}", self.connect_timeout_s),
-            format!("sslmode={}", self.ssl_mode.as_libpq()),
         ];
-        if let Some(cert) = &self.ssl_root_cert {
-            parts.push(format!("sslrootcert={}", quote(&cert.to_string_lossy())));
+        if let Some(addr) = self.host_addr {
+            parts.push(format!("hostaddr={addr}"));
+        }
+        if !self.is_unix_socket() {
+            parts.push(format!("sslmode={}", self.tls.mode.as_libpq()));
+            let environment = Environment::of_process();
+            let files = [
+                ("sslrootcert", RootCerts::find(&self.tls, &environment).as_libpq()),
+                ("sslcert", environment.client_cert(&self.tls)),
+                ("sslkey", environment.client_key(&self.tls)),
+            ];
+            for (key, file) in files {
+                parts.extend(file.map(|file| format!("{key}={}", quote(&file.to_string_lossy()))));
+            }
+            // Left out where they say the default: older versions of libpq do not know the keys.
+            match self.tls.channel_binding {
+                ChannelBinding::Prefer => {}
+                ChannelBinding::Require => parts.push("channel_binding=require".into()),
+                ChannelBinding::Disable => parts.push("channel_binding=disable".into()),
+            }
+            for (key, is_set) in [
+                ("sslnegotiation=direct", self.tls.direct),
+                ("sslsni=0", !self.tls.sni),
+                ("ssl_min_protocol_version=TLSv1.3", self.tls.tls13_only),
+            ] {
+                parts.extend(is_set.then(|| key.to_owned()));
+            }
         }
         if let Some(options) = &self.options {
             parts.push(format!("options={}", quote(options)));
@@ -137,14 +190,8 @@ impl PgUrl {
     pub fn passfile_line(&self) -> Option<String> {
         let escape = |v: &str| v.replace('\\', "\\\\").replace(':', "\\:");
         let password = self.password.as_deref()?;
-        Some(format!(
-            "{}:{}:{}:{}:{}\n",
-            escape(&self.host),
-            self.port,
-            escape(&self.dbname),
-            escape(&self.user),
-            escape(password)
-        ))
+        // Any host: libpq calls a socket in its default folder `localhost`, and the file serves one child anyway.
+        Some(format!("*:{}:{}:{}:{}\n", self.port, escape(&self.dbname), escape(&self.user), escape(password)))
     }
 }
 
@@ -161,147 +208,19 @@ impl SslMode {
     }
 }
 
+impl fmt::Display for SslMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_libpq())
+    }
+}
+
 impl FromStr for PgUrl {
     type Err = SessionError;
 
     fn from_str(text: &str) -> Result<Self, SessionError> {
         // Never echo `text`: whatever is wrong with it, it may hold a password.
-        let bad = |reason: String| SessionError::InvalidUrl { reason };
-        let text = text.trim();
-        let rest = text
-            .strip_prefix("postgresql://")
-            .or_else(|| text.strip_prefix("postgres://"))
-            .ok_or_else(|| bad("it does not start with postgresql:// or postgres://".into()))?;
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        // A password pasted unescaped may hold `/` or `@`: the last `@` before the path separates.
-        let (userinfo, hostpath) = match rest.rfind('@') {
-            Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
-            None => (None, rest),
-        };
-        let (authority, path) = hostpath.split_once('/').unwrap_or((hostpath, ""));
-        let (user, password) = match userinfo {
-            Some(info) => match info.split_once(':') {
-                Some((user, password)) => (decode(user, "user")?, Some(decode(password, "password")?)),
-                None => (decode(info, "user")?, None),
-            },
-            None => (String::new(), None),
-        };
-        if authority.contains(',') {
-            return Err(bad("it lists several hosts, and a snapshot belongs to exactly one server".into()));
-        }
-        let (host, port) =
-            split_port(authority).ok_or_else(|| bad("its port is not a number from 1 to 65535".into()))?;
-        let mut url = Self {
-            host: decode(host, "host")?,
-            port,
-            user,
-            password: password.filter(|p| !p.is_empty()),
-            dbname: decode(path.trim_end_matches('/'), "database")?,
-            ssl_mode: SslMode::Prefer,
-            ssl_root_cert: None,
-            channel_binding: None,
-            options: None,
-            connect_timeout_s: 15,
-            ignored: Vec::new(),
-        };
-        for pair in query.split('&').filter(|p| !p.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            url.set(key, decode(value, key)?)?;
-        }
-        if url.host.is_empty() {
-            return Err(bad("it names no host".into()));
-        }
-        if url.user.is_empty() {
-            return Err(bad("it names no user".into()));
-        }
-        if url.dbname.is_empty() {
-            // libpq falls back to the user's name, which for a migration is too easily the wrong database.
-            return Err(bad("it names no database".into()));
-        }
-        Ok(url)
+        parse::parse(text).map_err(|reason| SessionError::InvalidUrl { reason })
     }
-}
-
-impl PgUrl {
-    fn set(&mut self, key: &str, value: String) -> Result<(), SessionError> {
-        let bad = |reason: String| SessionError::InvalidUrl { reason };
-        match key {
-            "host" => self.host = value,
-            "port" => {
-                self.port = value.parse().map_err(|_| bad("its port is not a number from 1 to 65535".into()))?;
-            }
-            "user" => self.user = value,
-            "password" => self.password = Some(value),
-            "dbname" => self.dbname = value,
-            "sslmode" => {
-                self.ssl_mode = match value.as_str() {
-                    "disable" => SslMode::Disable,
-                    "allow" => SslMode::Allow,
-                    "prefer" => SslMode::Prefer,
-                    "require" | "no-verify" => SslMode::Require,
-                    "verify-ca" => SslMode::VerifyCa,
-                    "verify-full" => SslMode::VerifyFull,
-                    other => {
-                        return Err(bad(format!(
-                            "its sslmode {other:?} is none of disable, allow, prefer, require, verify-ca, verify-full"
-                        )));
-                    }
-                }
-            }
-            "ssl" => self.ssl_mode = if value == "true" { SslMode::Require } else { SslMode::Disable },
-            "sslrootcert" => self.ssl_root_cert = Some(PathBuf::from(value)),
-            "channel_binding" => match value.as_str() {
-                "disable" | "prefer" | "require" => self.channel_binding = Some(value),
-                other => {
-                    return Err(bad(format!("its channel_binding {other:?} is none of disable, prefer, require")));
-                }
-            },
-            "options" => self.options = Some(value),
-            "connect_timeout" => {
-                let seconds: u64 =
-                    value.parse().map_err(|_| bad("its connect_timeout is not a number of seconds".into()))?;
-                self.connect_timeout_s = seconds.clamp(2, 600);
-            }
-            key if FOREIGN_KEYS.contains(&key) => self.ignored.push(key.to_owned()),
-            other => return Err(bad(format!("its parameter {other:?} is not one we know"))),
-        }
-        Ok(())
-    }
-}
-
-fn split_port(authority: &str) -> Option<(&str, u16)> {
-    if let Some(rest) = authority.strip_prefix('[') {
-        let (host, tail) = rest.split_once(']')?;
-        return match tail.strip_prefix(':') {
-            Some(port) => Some((host, port.parse().ok().filter(|p| *p > 0)?)),
-            None => tail.is_empty().then_some((host, 5432)),
-        };
-    }
-    match authority.split_once(':') {
-        Some((host, port)) => Some((host, port.parse().ok().filter(|p| *p > 0)?)),
-        None => Some((authority, 5432)),
-    }
-}
-
-fn decode(text: &str, what: &str) -> Result<String, SessionError> {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while i < bytes.len() {
-        let hex = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
-        match (bytes[i], hex(i + 1), hex(i + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push(u8::try_from(high * 16 + low).expect("two hex digits fit a byte"));
-                i += 3;
-            }
-            // A lone `%` is a password pasted unescaped; taking it as it stands is what the person meant.
-            (byte, _, _) => {
-                out.push(byte);
-                i += 1;
-            }
-        }
-    }
-    String::from_utf8(out).map_err(|_| SessionError::InvalidUrl { reason: format!("its {what} is not UTF-8") })
 }
 
 impl fmt::Display for PgUrl {
@@ -326,49 +245,5 @@ impl<'de> Deserialize<'de> for PgUrl {
 impl Serialize for PgUrl {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(url: &str, shown: &str, password: Option<&str>, ssl: SslMode) {
-        let parsed: PgUrl = url.parse().unwrap_or_else(|e| panic!("{url}: {e}"));
-        assert_eq!((parsed.to_string().as_str(), parsed.password(), parsed.ssl_mode), (shown, password, ssl), "{url}");
-        if let Some(password) = password {
-            let json = serde_json::to_string(&parsed).expect("a string serialises");
-            assert!(!format!("{parsed:?} {parsed} {json} {}", parsed.libpq_conninfo()).contains(password), "{url}");
-        }
-    }
-
-    #[test]
-    fn reads_urls_as_dashboards_print_them() {
-        let neon =
-            "postgresql://u:pw@ep-cool-1.eu-central-1.aws.neon.tech/neondb?sslmode=require&channel_binding=require";
-        check(neon, "ep-cool-1.eu-central-1.aws.neon.tech:5432/neondb as u", Some("pw"), SslMode::Require);
-        let pooler = "postgres://postgres.abcd:p%40ss@aws-0-eu.pooler.supabase.com:6543/postgres?pgbouncer=true&connection_limit=1";
-        check(pooler, "aws-0-eu.pooler.supabase.com:6543/postgres as postgres.abcd", Some("p@ss"), SslMode::Prefer);
-        check("postgres://u:a@b/c@h/db", "h:5432/db as u", Some("a@b/c"), SslMode::Prefer);
-        check("postgres://u:100%sure@h/db", "h:5432/db as u", Some("100%sure"), SslMode::Prefer);
-        check("postgres://u@[::1]:5433/db?sslmode=verify-full", "[::1]:5433/db as u", None, SslMode::VerifyFull);
-        check("postgres:///db?host=h&user=u&password=x1y2", "h:5432/db as u", Some("x1y2"), SslMode::Prefer);
-    }
-
-    #[test]
-    fn refuses_what_it_cannot_use_without_echoing_it() {
-        let check = |url: &str, reason: &str| {
-            let error = url.parse::<PgUrl>().expect_err(url).to_string();
-            assert!(error.contains(reason), "{url}: {error}");
-            assert!(!error.contains("sekret"), "{error}");
-        };
-        check("mysql://u:sekret@h/db", "does not start with postgresql://");
-        check("postgres://u:sekret@h:99999/db", "port is not a number");
-        check("postgres://u:sekret@h1,h2/db", "several hosts");
-        check("postgres://u:sekret@/db", "names no host");
-        check("postgres://h/db", "names no user");
-        check("postgres://u:sekret@h/", "names no database");
-        check("postgres://u:sekret@h/db?sslmode=maybe", "sslmode");
-        check("postgres://u:sekret@h/db?frobnicate=1", "frobnicate");
     }
 }

@@ -52,6 +52,19 @@ async fn says_what_is_wrong_with_a_connection() {
 }
 
 #[tokio::test]
+async fn an_ended_session_tells_why() {
+    let server = server();
+    let session = Session::connect(&url(&server.url("postgres")), Access::ReadOnly).await.expect("connects");
+    let others =
+        "select count(pg_terminate_backend(pid, 10000)) from pg_stat_activity where application_name = 'tierlift'";
+    let ended = tokio::task::spawn_blocking(move || server.psql("postgres", others).map(|said| (said, server)));
+    let (said, _server) = ended.await.expect("joins").expect("the server ends it");
+    assert_eq!(said.trim(), "1");
+    let error = session.error(&session.batch_execute("select 1").await.expect_err("it has ended"));
+    assert!(error.to_string().contains("administrator command"), "{error}");
+}
+
+#[tokio::test]
 async fn a_lock_has_one_holder_and_goes_with_its_session() {
     let server = server();
     let url = url(&server.url("postgres"));

@@ -15,6 +15,8 @@ use crate::dump;
 use crate::error::Error;
 use crate::extension::list;
 use crate::fence::{self, FenceBefore, FenceReport};
+use crate::refused::OnRefused;
+use crate::retry;
 use crate::selection::Selection;
 use crate::throttle::Rate;
 use crate::undo::copy_undo;
@@ -89,6 +91,9 @@ struct Copy {
     max_rate: Option<Rate>,
     /// Active sessions on the source above which no further reader starts.
     max_source_sessions: Option<u32>,
+    /// What to do when the target refuses an object.
+    #[serde(default)]
+    on_refused: OnRefused,
 }
 
 #[derive(Deserialize)]
@@ -148,7 +153,7 @@ impl Action for Assess {
             return Err(Error::Blocked(seen.findings).into());
         }
         Ok(json!({
-            "source": seen.source, "target": seen.target, "tables": seen.tables.len(), "estimate": seen.estimate,
+            "source": seen.source, "target": seen.target, "tables": seen.tables.len(), "forecast": seen.forecast,
             "schema_fingerprint": seen.schema_fingerprint, "findings": seen.findings.len(),
         }))
     }
@@ -236,7 +241,7 @@ impl Inspect for Copy {
         options.selection = self.select.clone();
         let seen = assess_for(&options, Some(run_or_new(cx))).await?;
         // Found now, not behind the fence.
-        dump::find(self.pg_bin.as_deref(), seen.source.version_num / 10_000).await?;
+        dump::find(self.pg_bin.as_deref(), seen.source.version_num / 10_000, seen.source.tls).await?;
         const SHOWN: usize = 12;
         let mut changes = vec!["schema of the source, as pg_dump sees it, created on the target".to_owned()];
         for table in seen.tables.iter().take(SHOWN) {
@@ -254,6 +259,11 @@ impl Inspect for Copy {
         changes.push(
             "indexes, keys, sequences, triggers, policies, privileges, materialised views, statistics".to_owned(),
         );
+        if self.on_refused == OnRefused::Skip {
+            changes.push(
+                "what the target refuses is left out, with all that needs it; the run then ends as incomplete".into(),
+            );
+        }
         Ok(Preview {
             changes,
             undo: "everything the copy made is dropped; the target is as empty as before".into(),
@@ -277,6 +287,7 @@ impl Action for Copy {
     async fn apply(&self, cx: &Context, _before: &Value) -> Result<Value, Failure> {
         let mut options = CopyOptions::new(self.source.clone(), self.target.clone());
         options.jobs = self.jobs;
+        options.on_refused = self.on_refused;
         options.pg_bin.clone_from(&self.pg_bin);
         options.selection = self.select.clone();
         options.max_rate = self.max_rate;
@@ -284,7 +295,11 @@ impl Action for Copy {
         if let Some(megabytes) = self.split_mb {
             options.split_bytes = Some(megabytes.saturating_mul(1024 * 1024));
         }
-        Ok(json!(copy::copy(&options, cx).await?))
+        let report = retry::copy(&options, cx).await?;
+        if let Some(accuracy) = &report.accuracy {
+            cx.note(accuracy.to_string());
+        }
+        Ok(json!(report))
     }
 
     async fn verify(&self, cx: &Context) -> Result<(), Failure> {
@@ -334,13 +349,16 @@ impl Action for Verify {
         options.selection.clone_from(&self.select);
         let seen = verify(&options, cx).await?;
         let Some(first) = seen.mismatches.first() else {
-            return Ok(json!({ "tables": seen.tables, "rows": seen.rows, "mismatches": 0, "seconds": seen.seconds }));
+            return Ok(json!({
+                "tables": seen.tables, "rows": seen.rows, "mismatches": 0, "left_out": seen.left_out, "seconds": seen.seconds
+            }));
         };
-        let shown: Vec<String> = seen.mismatches.iter().map(ToString::to_string).collect();
+        let mut shown: Vec<String> = seen.mismatches.iter().map(ToString::to_string).collect();
         let more = if seen.truncated { ", and more" } else { "" };
         let mut failure: Failure =
             Error::Differs { object: first.to_string(), message: format!("{} difference(s){more}", shown.len()) }
                 .into();
+        shown.extend(seen.differing.iter().map(ToString::to_string));
         failure.causes = shown;
         Err(failure)
     }

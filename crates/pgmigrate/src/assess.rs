@@ -1,16 +1,23 @@
 //! The read-only preflight: what stands in the way of a copy, and what will differ after it.
 
+use std::time::Duration;
+
 use pg_session::{Access, PgUrl, Session};
 use runbook::{Context, Estimate, Finding, Severity};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::ServerFacts;
 use crate::checks;
+use crate::endpoint;
 use crate::error::Error;
+use crate::estimate::{Forecast, forecast};
 use crate::findings::in_order;
-use crate::provider::transaction_pooler;
+use crate::measure::measure;
 use crate::selection::Selection;
 use crate::survey::Survey;
+
+/// Reading samples may take an assessment this long.
+const SAMPLE_TIME: Duration = Duration::from_millis(500);
 
 /// A table the application cannot do without, e.g. the one whose text will be embedded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,8 +76,10 @@ pub struct Assessment {
     pub tables: Vec<TableFacts>,
     /// Digest of the source's definitions.
     pub schema_fingerprint: String,
-    /// How much and how long.
+    /// How much and how long at worst, as a plan wants it.
     pub estimate: Estimate,
+    /// How much and how long, and why.
+    pub forecast: Forecast,
 }
 
 impl Assessment {
@@ -90,39 +99,69 @@ pub async fn assess(options: &AssessOptions, cx: &Context) -> Result<Assessment,
 
 /// The same on behalf of a run (or of one that is yet to start, which has no copy of its own on the target).
 pub(crate) async fn assess_for(options: &AssessOptions, run: Option<&str>) -> Result<Assessment, Error> {
-    let poolers = pooler_findings(&[("source", &options.source), ("target", &options.target)]);
-    if !poolers.is_empty() {
-        // Nothing that such a pooler answers can be trusted to come from one session.
-        return Err(Error::Blocked(poolers));
+    endpoint::check(&options.source, &options.target).await?;
+    let (source, target) = tokio::try_join!(connect(&options.source), connect(&options.target))?;
+    let seen = async {
+        let survey = Survey::take(&source, &target, &options.selection).await?;
+        let look = look(&source, &target, &survey, &options.requires, run, SAMPLE_TIME).await?;
+        Ok((survey, look))
+    };
+    match seen.await {
+        Ok((survey, mut look)) => {
+            let ends = [("source", &options.source), ("target", &options.target)];
+            look.findings.extend(ends.iter().filter_map(|(which, url)| checks::ignored_keys(which, url)));
+            Ok(assessment(survey, look))
+        }
+        Err(error) if Error::is_lock_timeout(&error) => {
+            // Which end it was does not matter to whoever asks both.
+            let (at_source, at_target) =
+                tokio::try_join!(checks::exclusive_locks(&source), checks::exclusive_locks(&target))?;
+            let holders = [at_source, at_target].concat();
+            Err(if holders.is_empty() { error } else { Error::Blocked(holders) })
+        }
+        Err(error) => Err(error),
     }
-    let (source, target) = tokio::try_join!(
-        Session::connect(&options.source, Access::ReadOnly),
-        Session::connect(&options.target, Access::ReadOnly)
-    )?;
-    let survey = Survey::take(&source, &target, &options.selection).await?;
-    let mut findings = checks::source(&source, &survey, &options.requires).await?;
-    findings.extend(checks::target(&target, &survey, run).await?);
-    Ok(assessment(survey, findings))
 }
 
-/// Findings for URLs that lead to a transaction-mode pooler.
-pub(crate) fn pooler_findings(urls: &[(&str, &PgUrl)]) -> Vec<Finding> {
-    urls.iter()
-        .filter_map(|(end, url)| {
-            let (what, instead) = transaction_pooler(url)?;
-            Some(crate::findings::finding(
-                Severity::Blocks,
-                format!("{end} {}", url.endpoint()),
-                format!("{what}: it shares no snapshot between connections"),
-                instead,
-            ))
-        })
-        .collect()
+/// What a survey does not hold: everything that is worth a finding, and how long a copy will take.
+#[derive(Debug, Clone)]
+pub(crate) struct Look {
+    /// The survey's own findings are among them.
+    pub findings: Vec<Finding>,
+    pub forecast: Forecast,
 }
 
-fn assessment(survey: Survey, more: Vec<Finding>) -> Assessment {
-    let mut findings = survey.findings.clone();
-    findings.extend(more);
+/// Looks closer at both ends, for `sample_time` at rows. What may be refused, and would then end a transaction on
+/// `source`, is asked through a session of its own.
+pub(crate) async fn look(
+    source: &Session,
+    target: &Session,
+    survey: &Survey,
+    requires: &[Required],
+    run: Option<&str>,
+    sample_time: Duration,
+) -> Result<Look, Error> {
+    let reader = connect(source.url()).await?;
+    let (more, (measured, forecast)) =
+        tokio::try_join!(checks::everything(&reader, target, survey, requires, run), async {
+            let measured = measure(&reader, target, survey, sample_time).await?;
+            let forecast = forecast(source, survey, &measured).await?;
+            Ok((measured, forecast))
+        })?;
+    let findings = [survey.findings.clone(), more, measured.findings].concat();
+    Ok(Look { findings: in_order(findings), forecast })
+}
+
+/// A session that can only read.
+async fn connect(url: &PgUrl) -> Result<Session, Error> {
+    let session = Session::connect(url, Access::ReadOnly).await?;
+    // A table that somebody has locked would keep us waiting for ever.
+    session.batch_execute("set lock_timeout = '3s'").await.map_err(Error::on(&session))?;
+    Ok(session)
+}
+
+fn assessment(survey: Survey, look: Look) -> Assessment {
+    let Look { findings, forecast } = look;
     let findings = in_order(findings);
     let mut tables: Vec<_> = survey
         .tables
@@ -135,23 +174,13 @@ fn assessment(survey: Survey, more: Vec<Finding>) -> Assessment {
         })
         .collect();
     tables.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.table.cmp(&b.table)));
-    let estimate = estimate(&survey);
     Assessment {
         findings,
         tables,
         schema_fingerprint: survey.fingerprint,
-        estimate,
+        estimate: forecast.worst_case(),
+        forecast,
         source: survey.source,
         target: survey.target,
     }
-}
-
-/// From the catalogue's figures. 25 MB/s is what one modest core moves including its indexes (measured: 40-70 MB/s
-/// on two), and the worst case is what a plan wants; half a second a hundred tables is catalogue work.
-pub(crate) fn estimate(survey: &Survey) -> Estimate {
-    const BYTES_PER_SECOND: f64 = 25e6;
-    const SECONDS_PER_TABLE: f64 = 0.005;
-    let bytes = survey.bytes();
-    let seconds = 2.0 + bytes as f64 / BYTES_PER_SECOND + survey.tables.len() as f64 * SECONDS_PER_TABLE;
-    Estimate { rows: Some(survey.rows_estimate()), bytes: Some(bytes), seconds: Some(seconds) }
 }

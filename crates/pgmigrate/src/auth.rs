@@ -12,7 +12,6 @@ use runbook::{Finding, Severity};
 use crate::catalog::{self, Table};
 use crate::choice::{Choice, PROCEDURE};
 use crate::error::Error;
-use crate::extension::list;
 use crate::findings::finding;
 use crate::provider::Provider;
 
@@ -171,12 +170,12 @@ pub(crate) async fn managed(
         callers: schema_users(source, "auth", provider).await?,
         ..AuthShim::default()
     };
-    if shim.functions {
+    for caller in callers_of_auth {
         findings.push(finding(
             Severity::Changes,
-            "schema auth",
-            format!("{} call(s) auth.uid(), auth.jwt(), auth.role() or auth.email()", list(&in_order(callers_of_auth))),
-            "these four functions are created on the target, reading the setting request.jwt.claims",
+            caller,
+            "it calls auth.uid(), auth.jwt(), auth.role() or auth.email()",
+            "schema auth with these four functions is created on the target, reading the setting request.jwt.claims",
         ));
     }
     if !users_of_users.is_empty() {
@@ -187,15 +186,17 @@ pub(crate) async fn managed(
             .ok_or_else(|| Error::Internal("auth.users is depended on but is no table".into()))?;
         let users = keep_columns(users, &columns);
         let kept: Vec<_> = users.columns.iter().map(|c| c.name.clone()).collect();
-        findings.push(finding(
-            Severity::Changes,
-            "table auth.users",
-            format!("{} point(s) at it", list(&in_order(users_of_users))),
-            format!(
-                "a stand-in with the columns {} is created and filled; password hashes and tokens stay behind",
-                kept.join(", ")
-            ),
-        ));
+        for user in users_of_users {
+            findings.push(finding(
+                Severity::Changes,
+                user,
+                "it points at table auth.users",
+                format!(
+                    "a stand-in with the columns {} is created and filled; password hashes and tokens stay behind",
+                    kept.join(", ")
+                ),
+            ));
+        }
         shim.keys = keys.into_iter().filter(|k| kept.contains(k)).collect();
         shim.users = Some(users);
     }
@@ -206,10 +207,6 @@ pub(crate) async fn managed(
 /// Fixed object ids of the catalogues themselves, the same in every Postgres.
 const CONSTRAINT: u32 = 2606;
 const TRIGGER: u32 = 2620;
-
-fn in_order(names: BTreeSet<String>) -> Vec<String> {
-    names.into_iter().collect()
-}
 
 fn keep_columns(mut users: Table, wanted: &BTreeSet<String>) -> Table {
     users.columns.retain(|c| wanted.contains(&c.name));

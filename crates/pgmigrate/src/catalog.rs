@@ -29,6 +29,8 @@ pub struct ServerFacts {
     pub collation: String,
     /// True for a standby.
     pub standby: bool,
+    /// True when our connection to it uses TLS.
+    pub tls: bool,
 }
 
 /// A column of a table.
@@ -40,6 +42,27 @@ pub(crate) struct Column {
     pub generated: bool,
     /// Its binary form means the same on another server.
     pub portable: bool,
+    /// What is behind it when it is a domain; else its type, without length or precision.
+    pub base: BaseType,
+    /// No row has NULL there.
+    pub not_null: bool,
+    /// An identity that takes no value of ours unless told to.
+    pub always_identity: bool,
+}
+
+/// The type behind a column, domains seen through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct BaseType {
+    /// As SQL names it.
+    pub name: String,
+    /// Its name in `pg_catalog`, empty when it is not from there.
+    pub builtin: String,
+    /// For an array, its element's name in `pg_catalog`; else empty.
+    pub element: String,
+    /// The extension it belongs to, or empty.
+    pub extension: String,
+    /// The function that gives its binary form, quoted for SQL.
+    pub send: String,
 }
 
 /// A table that holds rows of its own.
@@ -124,6 +147,7 @@ pub(crate) async fn server_facts(session: &Session) -> Result<ServerFacts, Error
         encoding: row.get(2),
         collation: row.get(3),
         standby: row.get(4),
+        tls: session.is_encrypted(),
     })
 }
 
@@ -175,6 +199,15 @@ pub(crate) async fn tables(session: &Session, schemas: &[String], extensions: &[
             type_name: row.get(2),
             generated: row.get(3),
             portable: row.get(4),
+            base: BaseType {
+                name: row.get(5),
+                builtin: row.get(6),
+                element: row.get(7),
+                extension: row.get(8),
+                send: row.get(9),
+            },
+            not_null: row.get(10),
+            always_identity: row.get(11),
         });
     }
     Ok(tables)

@@ -1,297 +1,82 @@
-//! The single questions of a preflight, each a query and a finding.
+//! The preflight's questions, a file a subject.
+//!
+//! Each file's function takes sessions and the survey and gives findings; all of them wait for the network at the same
+//! time, so together they cost a few round trips. None writes: sessions are read-only, and what our role may do is
+//! asked of the server (privilege functions, settings that a transaction may set and forget), never guessed from names.
+
+mod activity;
+mod cron;
+mod large_value;
+mod objects;
+mod question;
+mod rare;
+mod role;
+mod search_path;
+mod settings;
+mod target;
+mod text;
 
 use pg_session::{Relation, Session};
 use runbook::{Finding, Severity};
+use tokio_postgres::types::Type;
+
+pub(crate) use activity::exclusive_locks;
+pub(crate) use large_value::large_values;
+pub(crate) use settings::ignored_keys;
 
 use crate::assess::Required;
 use crate::error::Error;
-use crate::extension::list;
 use crate::findings::finding;
 use crate::selection::Contents;
-use crate::state::{self, SourceId};
 use crate::survey::Survey;
+use question::ask;
 
-use Severity::{Blocks, Changes, Note};
+use Severity::Blocks;
 
-/// What on the source stands in the way or will differ.
-pub(crate) async fn source(source: &Session, survey: &Survey, requires: &[Required]) -> Result<Vec<Finding>, Error> {
+/// Everything there is to say before a copy. `run` is the run this is part of. A question may be refused, so `source`
+/// must not be in a transaction.
+pub(crate) async fn everything(
+    source: &Session,
+    target: &Session,
+    survey: &Survey,
+    requires: &[Required],
+    run: Option<&str>,
+) -> Result<Vec<Finding>, Error> {
     let mut findings = required(survey, requires);
-    if survey.is_same_database() {
-        findings.push(finding(
-            Blocks,
-            format!("database {}", survey.source.database),
-            "source and target are the same database",
-            "point the target at another, empty database",
-        ));
-    }
-    if survey.source.standby {
-        findings.push(finding(
-            Note,
-            format!("source {}", survey.source.endpoint),
-            "it is a standby",
-            "it can be copied from, but writes must be stopped on its primary",
-        ));
-    }
-    if !survey.managed_schemas.is_empty() {
-        findings.push(finding(
-            Changes,
-            format!("schemas {}", survey.managed_schemas.join(", ")),
-            "they are the provider's own",
-            "they stay behind",
-        ));
-    }
-    findings.extend(tables(survey));
-    if survey.wanted.contents != Contents::DataOnly {
-        findings.extend(owners(source, survey).await?);
-    }
-    for (sql, severity, message, remedy) in SOURCE_QUESTIONS {
-        let rows = source.query(*sql, &[&survey.schemas]).await.map_err(Error::on(source))?;
-        let names: Vec<String> =
-            rows.iter().map(|row| row.get(0)).filter(|name: &String| !survey.choice.leaves_out(name)).collect();
-        if !names.is_empty() {
-            findings.push(finding(*severity, list(&names), *message, *remedy));
-        }
-    }
+    findings.extend(target::servers(survey));
+    findings.extend(objects::tables(survey));
+    findings.extend(objects::managed_schemas(survey));
+    let questions = [objects::QUESTIONS, rare::QUESTIONS, text::SOURCE, activity::QUESTIONS];
+    let (asked, text, functions, settings, there, owners, roles, jobs) = tokio::try_join!(
+        ask(source, &survey.schemas, &questions),
+        text::compare(source, target, survey),
+        search_path::functions(source, survey),
+        settings::settings(source, target, survey),
+        target::target(target, survey, run),
+        async {
+            if survey.wanted.contents == Contents::DataOnly { Ok(Vec::new()) } else { owners(source, survey).await }
+        },
+        role::roles(source, survey),
+        cron::jobs(source),
+    )?;
+    let of_objects = [asked, text, functions].concat();
+    findings.extend(of_objects.into_iter().filter(|finding| !survey.choice.leaves_out(&finding.object)));
+    findings.extend([settings, there, owners, roles, jobs].concat());
     Ok(findings)
 }
 
 /// Nothing keeps its owner: the target's role may own only what it makes itself.
-async fn owners(source: &Session, survey: &Survey) -> Result<Option<Finding>, Error> {
+async fn owners(source: &Session, survey: &Survey) -> Result<Vec<Finding>, Error> {
     let rows = source
-        .query(
-            "select distinct format('%s', pg_get_userbyid(c.relowner)) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        .query_typed(
+            "select distinct pg_get_userbyid(c.relowner)::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
               where n.nspname = any ($1) order by 1",
-            &[&survey.schemas],
+            &[(&survey.schemas, Type::TEXT_ARRAY)],
         )
         .await
         .map_err(Error::on(source))?;
     let owners: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    let target_user = &survey.roles.target_user;
-    let differs = owners.iter().any(|owner| owner != target_user);
-    Ok(differs.then(|| {
-        let message = format!("objects belong to {}", list(&owners));
-        let mapped = if survey.wanted.owners.is_empty() { "" } else { ", but for what --map-owner names" };
-        finding(Changes, "owners", message, format!("everything on the target belongs to {target_user}{mapped}"))
-    }))
-}
-
-/// (query over `$1` = schemas yielding names, severity, what it means, what follows).
-const SOURCE_QUESTIONS: &[(&str, Severity, &str, &str)] = &[
-    (
-        "select format('%s large objects', count(*)) from pg_largeobject_metadata where $1::text[] is not null having count(*) > 0",
-        Blocks,
-        "large objects are not copied yet",
-        "move them into bytea columns, or remove them with lo_unlink()",
-    ),
-    (
-        "select format('prepared transaction %s', gid) from pg_prepared_xacts
-          where database = current_database() and $1::text[] is not null",
-        Blocks,
-        "it holds locks and may still commit",
-        "commit or roll it back first",
-    ),
-    (
-        "select format('foreign table %I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-          where c.relkind = 'f' and n.nspname = any ($1) order by 1",
-        Changes,
-        "its rows live on another server",
-        "its definition comes; the target needs its own way to that server",
-    ),
-    (
-        "select format('sequence %I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-          where n.nspname = any ($1) and case c.relkind when 'S' then not has_sequence_privilege(c.oid, 'select') else false end order by 1",
-        Blocks,
-        "the source role may not read it",
-        "grant select on it to the source role",
-    ),
-    (
-        "select format('event trigger %I', evtname) from pg_event_trigger e where $1::text[] is not null
-            and not exists (select from pg_depend d where d.classid = 'pg_event_trigger'::regclass and d.objid = e.oid and d.deptype = 'e')
-          order by 1",
-        Changes,
-        "event triggers need a superuser",
-        "it is not created on the target",
-    ),
-    (
-        "select format('publication %I', pubname) from pg_publication where $1::text[] is not null order by 1",
-        Changes,
-        "publications belong to the source's own replication",
-        "it is not created on the target",
-    ),
-    (
-        "select format('subscription %I', subname) from pg_stat_subscription where $1::text[] is not null order by 1",
-        Changes,
-        "subscriptions hold credentials of another server",
-        "it is not created on the target",
-    ),
-    (
-        "select format('column %I.%I.%I', n.nspname, c.relname, a.attname)
-           from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
-          where n.nspname = any ($1) and array_to_string(a.attoptions, ',') ~ 'pg_attver' order by 1",
-        Changes,
-        "it carries the server's internal option pg_attver",
-        "the option is left out, no other server needs it",
-    ),
-    (
-        "select format('column %I.%I.%I (%s)', n.nspname, c.relname, a.attname, l.collname)
-           from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
-           join pg_collation l on l.oid = a.attcollation
-          where n.nspname = any ($1) and c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped
-            and l.collprovider in ('c', 'i') and l.collname not in ('C', 'POSIX', 'default', 'ucs_basic') order by 1",
-        Note,
-        "its order depends on the operating system's or ICU's library",
-        "its indexes are built anew on the target; sorted lists may come in another order",
-    ),
-    (
-        "select format('database setting %s', split_part(s, '=', 1)) from pg_db_role_setting, unnest(setconfig) s
-          where setrole = 0 and setdatabase = (select oid from pg_database where datname = current_database())
-            and s !~ '^default_transaction_read_only=' and $1::text[] is not null order by 1",
-        Changes,
-        "it is set for the whole database",
-        "settings of a database are not copied; set it on the target if the application relies on it",
-    ),
-];
-
-/// What on the target stands in the way or will differ. `run` is the run this is part of.
-pub(crate) async fn target(target: &Session, survey: &Survey, run: Option<&str>) -> Result<Vec<Finding>, Error> {
-    let mut findings = Vec::new();
-    let at = format!("target {}", survey.target.endpoint);
-    if survey.target.standby {
-        findings.push(finding(Blocks, &at, "it is a standby", "point the target at the primary"));
-    }
-    if survey.target.version_num / 10_000 < survey.source.version_num / 10_000 {
-        findings.push(finding(
-            Note,
-            &at,
-            format!("it runs {}, older than the source's {}", survey.target.version, survey.source.version),
-            "what the older version does not know will be refused by name",
-        ));
-    }
-    if survey.target.encoding != survey.source.encoding {
-        let severity =
-            if survey.target.encoding == "UTF8" && survey.source.encoding != "SQL_ASCII" { Changes } else { Blocks };
-        findings.push(finding(
-            severity,
-            &at,
-            format!("its encoding is {}, the source's {}", survey.target.encoding, survey.source.encoding),
-            "text is converted; create the target database with encoding UTF8",
-        ));
-    }
-    if survey.target.collation != survey.source.collation {
-        findings.push(finding(
-            Changes,
-            &at,
-            format!("its collation is {}, the source's {}", survey.target.collation, survey.source.collation),
-            "text may sort in another order; indexes are built anew",
-        ));
-    }
-    findings.extend(copy_in_place(target, survey, run, &at).await?);
-    findings.extend(target_privileges(target, survey, &at).await?);
-    Ok(findings)
-}
-
-async fn copy_in_place(target: &Session, survey: &Survey, run: Option<&str>, at: &str) -> Result<Vec<Finding>, Error> {
-    let readable: bool = target
-        .query_one("select to_regnamespace('tierlift') is null or has_schema_privilege(to_regnamespace('tierlift')::oid, 'usage')", &[])
-        .await
-        .map_err(Error::on(target))?
-        .get(0);
-    if !readable {
-        return Ok(vec![finding(
-            Blocks,
-            "schema tierlift",
-            "it is on the target and belongs to another role",
-            "connect as the role that began that copy, or use another database",
-        )]);
-    }
-    let Some(copy) = state::read(target).await? else {
-        let there = contents(target, survey).await?;
-        return Ok(if there.is_empty() || survey.wanted.contents == Contents::DataOnly {
-            Vec::new()
-        } else {
-            vec![finding(Blocks, at, format!("it is not empty: it holds {}", list(&there)), "use an empty database")]
-        });
-    };
-    if copy.source != SourceId::of(&survey.source) {
-        return Ok(vec![finding(
-            Blocks,
-            at,
-            format!("it holds a copy of another database, begun {}", copy.started_at),
-            "roll that copy back, or use another database",
-        )]);
-    }
-    let ours = copy.run.as_deref() == run;
-    Ok(vec![match (copy.finished, ours) {
-        (true, false) => finding(
-            Blocks,
-            at,
-            format!("it holds a finished copy of this source, begun {}", copy.started_at),
-            "roll that run back before starting another, or use another database",
-        ),
-        (true, true) => {
-            finding(Note, at, format!("it holds a finished copy, begun {}", copy.started_at), "nothing is copied again")
-        }
-        (false, _) => finding(
-            Note,
-            at,
-            format!("it holds an unfinished copy of this source, begun {}", copy.started_at),
-            "the copy continues; what is finished is not repeated",
-        ),
-    }])
-}
-
-/// Names of what is on the target that neither a provider, an extension nor tierlift put there.
-pub(crate) async fn contents(target: &Session, survey: &Survey) -> Result<Vec<String>, Error> {
-    let rows = target.query(include_str!("sql/contents.sql"), &[]).await.map_err(Error::on(target))?;
-    Ok(rows
-        .iter()
-        .map(|row| (row.get::<_, String>(0), row.get::<_, String>(1)))
-        .filter(|(schema, _)| !survey.target.provider.manages_schema(schema))
-        .map(|(_, label)| label)
-        .collect())
-}
-
-async fn target_privileges(target: &Session, survey: &Survey, at: &str) -> Result<Vec<Finding>, Error> {
-    let user = &survey.roles.target_user;
-    let row = target
-        .query_one(
-            "select has_database_privilege(current_database(), 'create'),
-                    coalesce(has_schema_privilege(to_regnamespace('public')::oid, 'create'), true),
-                    coalesce((select pg_has_role(nspowner, 'usage') from pg_namespace where nspname = 'public'), true)",
-            &[],
-        )
-        .await
-        .map_err(Error::on(target))?;
-    let (database, public, owns_public): (bool, bool, bool) = (row.get(0), row.get(1), row.get(2));
-    let mut findings = Vec::new();
-    if !database {
-        findings.push(finding(
-            Blocks,
-            at,
-            format!("role {user} may not create schemas in it"),
-            format!("run `grant create on database {} to {user}` as its owner", survey.target.database),
-        ));
-    }
-    if survey.wanted.contents == Contents::DataOnly {
-        return Ok(findings);
-    }
-    if !public && survey.schemas.iter().any(|s| s == "public") {
-        findings.push(finding(
-            Blocks,
-            "schema public",
-            format!("role {user} may not create anything in it on the target"),
-            format!("run `grant create on schema public to {user}` as its owner"),
-        ));
-    }
-    if !owns_public {
-        findings.push(finding(
-            Changes,
-            "schema public",
-            format!("role {user} does not own it on the target"),
-            "its comment and privileges stay as the target has them",
-        ));
-    }
-    Ok(findings)
+    Ok(objects::owners(survey, &owners).into_iter().collect())
 }
 
 fn required(survey: &Survey, requires: &[Required]) -> Vec<Finding> {
@@ -319,37 +104,5 @@ fn required(survey: &Survey, requires: &[Required]) -> Vec<Finding> {
             ));
         }
     }
-    findings
-}
-
-fn tables(survey: &Survey) -> Vec<Finding> {
-    let labels = |pick: &dyn Fn(&crate::catalog::Table) -> bool| -> Vec<String> {
-        survey.tables.iter().filter(|t| pick(t)).map(|t| format!("table {}", t.relation.label())).collect()
-    };
-    let mut findings = Vec::new();
-    let mut add = |names: Vec<String>, severity, message: &str, remedy: &str| {
-        if !names.is_empty() {
-            findings.push(finding(severity, list(&names), message, remedy));
-        }
-    };
-    add(
-        labels(&|t| !t.readable),
-        Blocks,
-        "the source role may not read it",
-        "grant select on it (and usage on its schema) to the source role",
-    );
-    add(
-        labels(&|t| t.filtered),
-        Blocks,
-        "row-level security hides rows from the source role",
-        "connect as the table's owner or as a role with BYPASSRLS",
-    );
-    add(labels(&|t| t.unlogged), Note, "it is unlogged", "it comes unlogged, and is emptied when the target crashes");
-    add(
-        labels(&|t| t.key.is_empty()),
-        Note,
-        "it has no primary key",
-        "it is copied and compared all the same; a difference is named by row instead of by key",
-    );
     findings
 }

@@ -3,42 +3,57 @@
 //! Every piece is recorded on the target in the transaction that makes it, so a copy that was killed at any moment
 //! continues where it was and repeats nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use pg_session::{Access, PgUrl, Relation, Session, literal};
+use pg_session::{Access, PgUrl, Session, literal};
 use runbook::{Context, Finding, Severity};
 use serde::Serialize;
-use serde_json::Value;
 
-use crate::assess::pooler_findings;
+use crate::assess::{self, Look};
 use crate::capacity;
-use crate::catalog::Table;
-use crate::checks;
 use crate::choice::{Choice, RELATION};
+use crate::cut::{cut, is_shim};
 use crate::dump;
+use crate::endpoint;
 use crate::error::Error;
+use crate::estimate::{Accuracy, Forecast};
 use crate::existing;
-use crate::findings::in_order;
+use crate::extension;
+use crate::findings::{finding, in_order};
 use crate::finish;
 use crate::gate::Gate;
+use crate::large_objects;
 use crate::leftover;
 use crate::load::{self, Load, TableLoad, Tally, Worker};
+use crate::lost;
+use crate::moment::Moment;
 use crate::place;
+use crate::refused::{self, Decision, Decisions, LeftOut, OnRefused};
+use crate::retry::Call;
+use crate::roles;
 use crate::schema::{self, OfTable, Schema};
 use crate::selection::{Contents, Selection};
 use crate::state::{self, CopyState, PartRow, SourceId};
 use crate::stream::Meter;
 use crate::survey::Survey;
 use crate::throttle::{Rate, Throttle};
+use crate::trial;
 use crate::undo::{self, Before};
 use crate::writes;
 use crate::{catalog, ddl};
 
 /// Parts of one table copied at once: more only stand in each other's way.
 const PARTS_AT_ONCE: usize = 8;
+
+/// A managed server's restart takes half a minute.
+const RETRY_FOR: Duration = Duration::from_secs(60);
+
+/// Reading a sample beside pg_dump may take this long; the estimate is only for the report.
+const SAMPLE_TIME: Duration = Duration::from_millis(100);
 
 /// What to copy, and how.
 #[derive(Debug, Clone)]
@@ -59,6 +74,10 @@ pub struct CopyOptions {
     pub max_rate: Option<Rate>,
     /// While the source has more active sessions than this beside ours, no further reader starts; one always goes on.
     pub max_source_sessions: Option<u32>,
+    /// How long to go on trying without getting on, when a server or a connection breaks off; zero gives up at once.
+    pub retry_for: Duration,
+    /// What to do when the target refuses an object.
+    pub on_refused: OnRefused,
 }
 
 impl CopyOptions {
@@ -73,6 +92,8 @@ impl CopyOptions {
             selection: Selection::default(),
             max_rate: None,
             max_source_sessions: None,
+            retry_for: RETRY_FOR,
+            on_refused: OnRefused::Stop,
         }
     }
 }
@@ -84,6 +105,8 @@ pub struct CopyReport {
     pub tables: u64,
     /// Their rows, those of earlier attempts included.
     pub rows: u64,
+    /// Large objects that are now on the target.
+    pub large_objects: u64,
     /// Bytes that travelled, those of earlier attempts included.
     pub bytes: u64,
     /// Rows copied by this call alone.
@@ -100,99 +123,135 @@ pub struct CopyReport {
     pub jobs: u64,
     /// What assess has to say of this pair of databases, most serious first.
     pub findings: Vec<Finding>,
+    /// What the target refused and what needs it, none of which is there; empty for a copy of everything.
+    pub left_out: Vec<LeftOut>,
     /// What was left out or changed on the way besides.
     pub notes: Vec<String>,
+    /// How good the estimate was; none when the copy was done in several attempts.
+    pub accuracy: Option<Accuracy>,
 }
 
-/// Copies, or finishes a copy that was interrupted.
-///
-/// # Errors
-/// `Blocked` when assess finds a reason not to start; otherwise whatever stopped it, with the object's name. What is
-/// done stays done, and calling again continues.
-pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Error> {
-    let began = Instant::now();
-    let poolers = pooler_findings(&[("source", &options.source), ("target", &options.target)]);
-    if !poolers.is_empty() {
-        return Err(Error::Blocked(poolers));
+/// One attempt at a copy, from whatever the target has recorded of it; [`crate::retry`] makes as many as are needed.
+pub(crate) async fn attempt(options: &CopyOptions, cx: &Context, call: &Call) -> Result<CopyReport, Error> {
+    // At once, for the round trips; but what a pooler does to the others is not worth telling.
+    let (checked, connected) = tokio::join!(endpoint::check(&options.source, &options.target), async {
+        tokio::try_join!(
+            leftover::lock(&options.target),
+            async { Ok::<_, Error>(Session::connect(&options.source, Access::ReadOnly).await?) },
+            async { Ok(Session::connect(&options.target, Access::ReadWrite).await?) },
+        )
+    });
+    checked?;
+    let (lock, source, target) = connected?;
+    let outcome = carry(&source, &target, options, cx, call).await;
+    if outcome.is_err() {
+        call.note_broken([&source, &target]).await;
     }
-    let (lock, source, target) = tokio::try_join!(
-        leftover::lock(&options.target),
-        async { Ok(Session::connect(&options.source, Access::ReadOnly).await?) },
-        async { Ok(Session::connect(&options.target, Access::ReadWrite).await?) },
-    )?;
+    drop(lock);
+    outcome
+}
+
+async fn carry(
+    source: &Session,
+    target: &Session,
+    options: &CopyOptions,
+    cx: &Context,
+    call: &Call,
+) -> Result<CopyReport, Error> {
+    let began = Instant::now();
     let (from, to, (), ()) = tokio::try_join!(
-        catalog::server_facts(&source),
-        catalog::server_facts(&target),
-        async { target.batch_execute(ddl::SESSION_SETTINGS).await.map_err(Error::on(&target)) },
-        leftover::end_orphans(&target),
+        catalog::server_facts(source),
+        catalog::server_facts(target),
+        async { target.batch_execute(ddl::SESSION_SETTINGS).await.map_err(Error::on(target)) },
+        leftover::end_orphans(target),
     )?;
-    let (schemas, managed_schemas) = catalog::schemas(&source, from.provider).await?;
-    let data_only = options.selection.data_only;
-    let choice = Choice::make(&source, &options.selection.parse()?, &schemas, &managed_schemas).await?;
-    // Before the snapshot, see there.
-    let writes = writes::read(&source, &choice.schemas, &choice.oids_left_out(RELATION)).await?;
-    let snapshot = export_snapshot(&source).await?;
+    let (schemas, managed_schemas) = catalog::schemas(source, from.provider).await?;
+    let contents = options.selection.parse()?.contents;
+    let choice = Choice::make(source, &options.selection.parse()?, &schemas, &managed_schemas).await?;
+    let writes = writes::read(source, &choice.schemas, &choice.oids_left_out(RELATION)).await?;
+    let snapshot = export_snapshot(source).await?;
     // pg_dump takes longest of all that comes before the first row, most of it waiting for round trips: everything
     // else happens meanwhile. It is ended with this call, whatever its outcome.
     let schema_dump = async {
-        if data_only {
+        if contents == Contents::DataOnly {
             return Ok(None);
         }
-        let dump = dump::find(options.pg_bin.as_deref(), from.version_num / 10_000).await?;
+        let dump = dump::find(options.pg_bin.as_deref(), from.version_num / 10_000, from.tls).await?;
         let not_dumped = [managed_schemas.as_slice(), &choice.schemas_left_out].concat();
         dump::schema(&dump, &options.source, &snapshot, &not_dumped, &choice.unreadable).await.map(Some)
     };
     let preparation = async {
         let (survey, places, positions, owns_public, wanted) = tokio::try_join!(
-            Survey::of(&source, &target, from.clone(), to, &options.selection),
-            place::read(&source, &choice.schemas),
-            finish::sequences(&source, &choice.schemas, &choice.relations_left_out),
-            owns_public(&target),
-            jobs(&source, &target, options)
+            Survey::of(source, target, from.clone(), to, &options.selection),
+            place::read(source, &choice.schemas),
+            finish::readable_sequences(source, &choice.schemas, &choice.relations_left_out),
+            owns_public(target),
+            jobs(source, target, options)
         )?;
-        let seen = serde_json::json!({ "writes": writes, "schema": survey.fingerprint });
-        let (state, findings) = prepare(&source, &target, &survey, &seen, options, cx).await?;
+        let now = Moment::read(source, &survey, writes).await?;
+        let (state, findings, forecast) = prepare(source, target, &survey, &now, options, cx).await?;
+        call.begun.store(true, Ordering::Relaxed);
+        // Of a new copy assess has said so already.
+        let (positions, unreadable) = positions;
+        if let Some(sequence) = unreadable.first() {
+            let object = format!("sequence {}", sequence.label());
+            let remedy = "grant select on it (and usage on its schema) to the source role";
+            return Err(Error::Blocked(vec![finding(
+                Severity::Blocks,
+                object,
+                "the source role may not read it",
+                remedy,
+            )]));
+        }
         let jobs = wanted.min(survey.tables.len().max(1) * PARTS_AT_ONCE);
-        let quiet = data_only && existing::may_replicate(&target).await?;
+        let quiet = contents == Contents::DataOnly && existing::may_replicate(target).await?;
         let workers = (0..jobs).map(|_| Worker::connect(&options.source, &options.target, &snapshot, quiet));
         let workers = if state.finished { Vec::new() } else { futures_util::future::try_join_all(workers).await? };
-        Ok::<_, Error>((survey, places, positions, owns_public, state, findings, workers))
+        Ok::<_, Error>((survey, places, positions, owns_public, now, state, findings, forecast, workers))
     };
-    let (sql, (survey, places, positions, owns_public, state, findings, workers)) =
-        tokio::try_join!(schema_dump, preparation)?;
-    let (jobs, tables) = (workers.len(), survey.tables.len());
+    // Where both fail, what the preparation found says why.
+    let (sql, (mut survey, places, mut positions, owns_public, now, state, findings, forecast, workers)) =
+        tokio::try_join!(async { Ok(schema_dump.await) }, preparation)?;
+    let jobs = workers.len();
+    let resumed = *call.resumed.get_or_init(|| state.schema_done);
+    let tally = &call.done;
     if state.finished {
-        return report(
-            &target,
-            &Tally::default(),
-            Outcome { tables, began, resumed: true, jobs, findings, notes: Vec::new() },
-        )
-        .await;
+        let tables = survey.tables.len();
+        return report(target, tally, Outcome { tables, began, resumed, jobs, findings, notes: Vec::new() }).await;
     }
-    let resumed = state.schema_done;
-    let schema = match sql {
+    let mut schema = match sql? {
         Some(sql) => schema::plan(&survey, &places, &sql, owns_public)?,
         None => Schema::default(),
     };
     for note in &schema.notes {
         cx.note(note.clone());
     }
-    let mut entries_now = 0;
-    if !state.schema_done {
-        if !data_only {
-            cx.note(format!("schema: {}", schema::summary(&schema)));
-            entries_now += create_schema(&target, &workers, &survey, &schema).await?;
-        }
-        record_parts(&target, &cut(&survey, options, jobs)).await?;
+    if !state.schema_done && contents == Contents::DataOnly {
+        record_parts(target, &cut(&survey, options.split_bytes, jobs), "").await?;
+    } else if !state.schema_done {
+        cx.note(format!("schema: {}", schema::summary(&schema)));
+        let sent = match create_schema(target, &workers, &mut survey, &schema, options, cx).await {
+            Err(Error::Blocked(refused)) => {
+                undo::remove(target, &Before::read(state.before)?, cx).await?;
+                return Err(Error::Blocked(refused));
+            }
+            made => made?,
+        };
+        tally.entries.fetch_add(sent, Ordering::Relaxed);
     }
-    let (done_entries, parts) = tokio::try_join!(state::done_entries(&target), state::parts(&target))?;
+    let (done_entries, parts, decisions) =
+        tokio::try_join!(state::done_entries(target), state::parts(target), refused::recorded(target))?;
+    leave_out(target, &decisions, &mut survey, &mut schema, &mut positions).await?;
+    for line in refused::listed(&decisions) {
+        cx.note(line.to_string());
+    }
     let (rows_before, bytes_before) = parts.iter().fold((0, 0), |(r, b), p| (r + p.rows, b + p.bytes));
     let mut todo: BTreeMap<String, Vec<PartRow>> = BTreeMap::new();
     for part in parts.into_iter().filter(|p| !p.done) {
         todo.entry(part.relation.clone()).or_default().push(part);
     }
-    let Schema { before_data, mut of_table, foreign_keys, after_data, notes } = schema;
-    let loads = survey
+    let Schema { before_data, mut of_table, foreign_keys, after_data, notes, .. } = schema;
+    let tables = survey
         .tables
         .iter()
         .map(|table| {
@@ -206,26 +265,47 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
             }
         })
         .collect();
-    let meter = Meter::new(cx, survey.rows_estimate(), survey.bytes(), Throttle::new(options.max_rate));
-    let gate = Gate::new(&options.source, options.max_source_sessions, cx);
+    let (rows, bytes) =
+        if contents == Contents::SchemaOnly { (0, 0) } else { (survey.rows_estimate(), survey.bytes()) };
+    let meter = Arc::new(Meter::new(cx, rows, bytes, Throttle::new(options.max_rate)));
     meter.add(catalog::unsigned(rows_before), catalog::unsigned(bytes_before));
-    let load =
-        Load { tables: loads, foreign_keys, done_entries: done_entries.clone(), meter, gate, done: Tally::default() };
-    let tally = load::run(load, workers).await.map_err(|e| explain(e, options))?;
-    tally.entries.fetch_add(entries_now, Ordering::Relaxed);
-    if let (true, Some(note)) = (data_only, existing::views_to_refresh(&target, &survey).await?) {
-        cx.note(note);
-    }
-    cx.note(format!("rows are in, {} triggers, policies and privileges follow", after_data.len()));
-    let remaining = finish::Remaining {
-        before_data: &before_data,
-        after_data: &after_data,
-        done: &done_entries,
-        positions: &positions,
+    let load = Load {
+        tables,
+        foreign_keys,
+        done_entries: done_entries.clone(),
+        meter: Arc::clone(&meter),
+        gate: Gate::new(&options.source, options.max_source_sessions, cx),
+        done: Arc::clone(tally),
     };
-    let sent = finish::finish(&source, &target, &survey, &remaining).await.map_err(|e| explain(e, options))?;
+    let work = async {
+        // Beside the tables, over the two connections that have nothing to do meanwhile.
+        let objects = async {
+            if survey.wanted.large_objects() {
+                large_objects::copy(source, target, &survey.roles, &meter).await
+            } else {
+                Ok(())
+            }
+        };
+        tokio::try_join!(load::run(load, workers), objects)?;
+        if contents == Contents::DataOnly
+            && let Some(note) = existing::views_to_refresh(target, &survey).await?
+        {
+            cx.note(note);
+        }
+        cx.note(format!("rows are in, {} triggers, policies and privileges follow", after_data.len()));
+        let remaining = finish::Remaining {
+            before_data: &before_data,
+            after_data: &after_data,
+            done: &done_entries,
+            positions: &positions,
+        };
+        finish::finish(source, target, &survey, &remaining).await
+    };
+    let sent = now.confirm_beside(source, target, work).await.map_err(|e| explain(e, options))?;
     tally.entries.fetch_add(sent, Ordering::Relaxed);
-    let report = report(&target, &tally, Outcome { tables, began, resumed, jobs, findings, notes }).await?;
+    let tables = survey.tables.len();
+    let mut report = report(target, tally, Outcome { tables, began, resumed, jobs, findings, notes }).await?;
+    report.accuracy = forecast.as_ref().and_then(|forecast| Accuracy::of(forecast, &report));
     cx.progress(runbook::Progress {
         item: "copy".into(),
         rows: report.rows,
@@ -234,20 +314,7 @@ pub async fn copy(options: &CopyOptions, cx: &Context) -> Result<CopyReport, Err
         bytes_total: Some(report.bytes),
         finished: true,
     });
-    drop(lock);
     Ok(report)
-}
-
-/// A foreign key that fails behind a filter fails because of it, most likely.
-fn explain(error: Error, options: &CopyOptions) -> Error {
-    let filtered = !options.selection.conditions.is_empty();
-    match error {
-        Error::Entry { object, source } if filtered && source.code.as_deref() == Some("23503") => {
-            let detail = source.detail.map(|d| format!(" ({d})")).unwrap_or_default();
-            Error::Dangling { object, message: format!("{}{detail}", source.message) }
-        }
-        other => other,
-    }
 }
 
 /// Whether the target holds a finished copy of this source.
@@ -257,11 +324,6 @@ pub(crate) async fn is_complete(source: &PgUrl, target: &PgUrl, run: Option<&str
     let facts = catalog::server_facts(&source).await?;
     let Some(copy) = state::read(&target).await? else { return Ok(false) };
     Ok(copy.finished && copy.source == SourceId::of(&facts) && copy.run.as_deref() == run)
-}
-
-/// True for a table of which only some columns come, under the provider's own name.
-pub(crate) fn is_shim(survey: &Survey, relation: &Relation) -> bool {
-    survey.managed.shim.as_ref().and_then(|s| s.users.as_ref()).is_some_and(|users| users.relation == *relation)
 }
 
 async fn export_snapshot(source: &Session) -> Result<String, Error> {
@@ -275,10 +337,10 @@ async fn prepare(
     source: &Session,
     target: &Session,
     survey: &Survey,
-    seen: &Value,
+    now: &Moment,
     options: &CopyOptions,
     cx: &Context,
-) -> Result<(CopyState, Vec<Finding>), Error> {
+) -> Result<(CopyState, Vec<Finding>, Option<Forecast>), Error> {
     let id = SourceId::of(&survey.source);
     if let Some(copy) = state::read(target).await? {
         if copy.source != id {
@@ -301,45 +363,77 @@ async fn prepare(
                 options.selection.describe()
             )));
         }
-        if copy.finished && copy.writes != *seen {
-            cx.note("the copy is finished, but the source was written to since it began; it is not repeated");
-        }
-        if copy.finished || copy.writes == *seen {
+        let changed = if copy.finished {
+            if Moment::of(&copy)?.counts_differ(now) {
+                cx.note("the copy is finished, but the source was written to since it began; it is not repeated");
+            }
+            None
+        } else {
+            cannot_continue(source, target, survey, &copy, now, cx).await?
+        };
+        let Some(changed) = changed else {
             // Whoever continues a copy answers for it, and its undo may take it back.
             target.execute("update tierlift.copy set run = $1", &[&cx.run_id()]).await.map_err(Error::on(target))?;
-            return Ok((copy, in_order(survey.findings.clone())));
-        }
-        cx.note("the source was written to since the copy began: it begins anew");
-        undo::remove(target, &Before::read(copy.before)?).await?;
+            return Ok((copy, in_order(survey.findings.clone()), None));
+        };
+        cx.note(format!("{changed}: the copy begins anew"));
+        undo::remove(target, &Before::read(copy.before)?, cx).await?;
         // Roles that the earlier attempt made are missing again.
         let fresh = Survey::take(source, target, &options.selection).await?;
-        return begin(source, target, &fresh, seen, options, cx, id).await;
+        return begin(source, target, &fresh, now, options, cx, id).await;
     }
-    begin(source, target, survey, seen, options, cx, id).await
+    begin(source, target, survey, now, options, cx, id).await
+}
+
+/// Why what is on the target is no good beginning any more, if so.
+async fn cannot_continue(
+    source: &Session,
+    target: &Session,
+    survey: &Survey,
+    copy: &CopyState,
+    now: &Moment,
+    cx: &Context,
+) -> Result<Option<String>, Error> {
+    let (parts, then) = (state::parts(target).await?, Moment::of(copy)?);
+    let changed = then.changed(now, source, survey, &parts).await?;
+    if changed.is_some() {
+        return Ok(changed);
+    }
+    // Only a superuser could look at when a large object was written.
+    if !then.sees_what(now) && large_objects::remove(target).await? > 0 {
+        cx.note("large objects may have been written to since the copy began: they are copied again");
+    }
+    lost::reset(target, survey, &parts, cx).await
 }
 
 async fn begin(
     source: &Session,
     target: &Session,
     survey: &Survey,
-    seen: &Value,
+    now: &Moment,
     options: &CopyOptions,
     cx: &Context,
     id: SourceId,
-) -> Result<(CopyState, Vec<Finding>), Error> {
-    let mut findings = survey.findings.clone();
-    let (of_source, of_target, before) = tokio::try_join!(
-        checks::source(source, survey, &[]),
-        checks::target(target, survey, cx.run_id()),
+) -> Result<(CopyState, Vec<Finding>, Option<Forecast>), Error> {
+    let (Look { mut findings, forecast }, mut before) = tokio::try_join!(
+        assess::look(source, target, survey, &[], cx.run_id(), SAMPLE_TIME),
         Before::capture(target, survey),
     )?;
-    findings.extend(of_source);
-    findings.extend(of_target);
+    let refused_roles = roles::refused(target, &survey.roles.missing).await?;
+    match options.on_refused {
+        OnRefused::Skip => refused::defer(&mut findings),
+        OnRefused::Stop => findings.extend(refused_roles.findings()),
+    }
     let findings = in_order(findings);
     if findings.iter().any(|f| f.severity == Severity::Blocks) {
         return Err(Error::Blocked(findings.into_iter().filter(|f| f.severity == Severity::Blocks).collect()));
     }
+    let no_roles: Vec<&str> = refused::roles(&refused_roles.made).collect();
+    before.roles.retain(|role| !no_roles.contains(&role.as_str()));
+    let roles: String =
+        before.roles.iter().map(|role| format!("create role {} nologin;\n", pg_session::Ident(role))).collect();
     let before = serde_json::json!(before);
+    let seen = serde_json::json!(now);
     let mut sql = state::CREATE.to_owned();
     sql.push_str(&format!(
         "insert into tierlift.copy (source, run, before, writes, selection) values ({}, {}, {}, {}, {});\n",
@@ -349,25 +443,29 @@ async fn begin(
         literal(&seen.to_string()),
         literal(&serde_json::json!(options.selection).to_string()),
     ));
-    for role in &survey.roles.missing {
-        sql.push_str(&format!("create role {} nologin;\n", pg_session::Ident(role)));
-    }
+    sql.push_str(&refused::record_sql(&refused_roles.made));
+    sql.push_str(&roles);
     state::in_one_transaction(target, &sql)
         .await
         .map_err(|source| Error::Entry { object: "schema tierlift and roles".into(), source })?;
     let state = state::read(target).await?.ok_or_else(|| Error::Internal("the copy's state is gone".into()))?;
-    Ok((state, findings))
+    Ok((state, findings, Some(forecast)))
 }
 
-/// Everything before the data.
-async fn create_schema(target: &Session, workers: &[Worker], survey: &Survey, schema: &Schema) -> Result<u64, Error> {
-    for extension in &survey.extensions {
-        if let Some(sql) = extension.create_sql() {
-            state::in_one_transaction(target, &sql)
-                .await
-                .map_err(|source| Error::Entry { object: format!("extension {}", extension.name), source })?;
-        }
-    }
+/// Everything before the data, and a trial of what comes after it; the last transaction also writes down what stays out
+/// and how the tables are cut. `Blocked` when something is refused and nothing may stay out.
+async fn create_schema(
+    target: &Session,
+    workers: &[Worker],
+    survey: &mut Survey,
+    schema: &Schema,
+    options: &CopyOptions,
+    cx: &Context,
+) -> Result<u64, Error> {
+    let recorded = refused::recorded(target).await?;
+    survey.forget_roles(&refused::roles(&recorded).collect::<Vec<_>>());
+    let mut decisions = Decisions::default();
+    extension::create(target, &survey.extensions, &schema.extensions, &mut decisions, cx).await?;
     let done = state::done_entries(target).await?;
     if let Some(shim) = &survey.managed.shim {
         const KEY: &str = "SHIM auth";
@@ -378,14 +476,22 @@ async fn create_schema(target: &Session, workers: &[Worker], survey: &Survey, sc
                 .map_err(|source| Error::Entry { object: "schema auth".into(), source })?;
         }
     }
-    let entries: Vec<_> = schema.before_data.iter().collect();
     let sessions: Vec<&Session> = workers.iter().map(|worker| &worker.target).collect();
-    ddl::send_side_by_side(&sessions, &entries, &done).await
+    let sent = trial::create(&sessions, &schema.before_data, &done, &mut decisions).await?;
+    trial::rehearse(target, schema, survey.source.version_num / 10_000, &mut decisions).await?;
+    if options.on_refused == OnRefused::Stop && !decisions.made.is_empty() {
+        return Err(Error::Blocked(decisions.findings()));
+    }
+    survey.leave_out(&refused::relations(&decisions.made).collect());
+    record_parts(target, &cut(survey, options.split_bytes, workers.len()), &refused::record_sql(&decisions.made))
+        .await?;
+    Ok(sent)
 }
 
-/// Writes down that the tables are there, and how they are cut.
-async fn record_parts(target: &Session, parts: &[PartRow]) -> Result<(), Error> {
+/// Writes down that the tables are there, how they are cut, and `more`.
+async fn record_parts(target: &Session, parts: &[PartRow], more: &str) -> Result<(), Error> {
     let mut sql = String::from("update tierlift.copy set schema_done = true;\n");
+    sql.push_str(more);
     for batch in parts.chunks(1000) {
         let values: Vec<String> = batch
             .iter()
@@ -406,72 +512,23 @@ async fn record_parts(target: &Session, parts: &[PartRow]) -> Result<(), Error> 
         .map_err(|source| Error::Entry { object: "table tierlift.copy_part".into(), source })
 }
 
-/// Cuts tables into parts, by ranges of blocks.
-fn cut(survey: &Survey, options: &CopyOptions, jobs: usize) -> Vec<PartRow> {
-    let mut rows = Vec::new();
-    let tables = if survey.wanted.contents == Contents::SchemaOnly { &[] } else { survey.tables.as_slice() };
-    for table in tables {
-        let wanted = if is_shim(survey, &table.relation) {
-            1
-        } else {
-            parts_of(Size::of(table), survey.bytes(), jobs as u64, options.split_bytes)
-        };
-        let parts = wanted.clamp(1, table.pages.clamp(1, 1000));
-        let block = |part: u64| i64::try_from(table.pages * part / parts).unwrap_or(i64::MAX);
-        for part in 0..parts {
-            rows.push(PartRow {
-                relation: table.relation.to_string(),
-                part: i32::try_from(part).unwrap_or(i32::MAX),
-                parts: i32::try_from(parts).unwrap_or(i32::MAX),
-                first_block: block(part),
-                end_block: (part + 1 < parts).then(|| block(part + 1)),
-                // A table without a single block has no row that the snapshot could see.
-                done: table.pages == 0,
-                rows: 0,
-                bytes: 0,
-            });
-        }
+/// Obeys what was decided: nothing of it is created or filled any more.
+async fn leave_out(
+    target: &Session,
+    decisions: &[Decision],
+    survey: &mut Survey,
+    schema: &mut Schema,
+    positions: &mut Vec<finish::Position>,
+) -> Result<(), Error> {
+    if decisions.is_empty() {
+        return Ok(());
     }
-    rows
-}
-
-/// What decides how a table is cut.
-#[derive(Debug, Clone, Copy)]
-struct Size {
-    bytes: u64,
-    /// Most of the bytes are values too large for their row.
-    out_of_line: bool,
-}
-
-impl Size {
-    fn of(table: &Table) -> Self {
-        const PAGE_BYTES: u64 = 8192;
-        Self { bytes: table.bytes, out_of_line: table.pages * PAGE_BYTES * 2 < table.bytes }
-    }
-}
-
-/// Into how many parts a table is cut. Whole is faster as long as every worker has something to do: its rows go in
-/// frozen, which spares the target a second write of every page (measured: a quarter of the time on two cores), and a
-/// reader and a writer keep two cores busy already. A table so large that other workers would wait for it is cut, and
-/// so is one that nobody wants to begin again from its first row. Out-of-line values are compressed by whoever writes
-/// them, and no index looks at their pages: such a table gains by a second writer (a fifth) and loses nothing.
-fn parts_of(size: Size, all_bytes: u64, jobs: u64, split_bytes: Option<u64>) -> u64 {
-    const LEAST_BYTES: u64 = 256 * 1024 * 1024;
-    const MOST_BYTES: u64 = 8 * 1024 * 1024 * 1024;
-    let Size { bytes, out_of_line } = size;
-    if jobs <= 1 {
-        return 1; // nothing to gain
-    }
-    if let Some(split_bytes) = split_bytes {
-        return bytes / split_bytes.max(1);
-    }
-    let share = all_bytes / jobs;
-    let patience = if out_of_line { share } else { 2 * share };
-    let outlasts_the_others = bytes > LEAST_BYTES && bytes > patience;
-    if outlasts_the_others || bytes > MOST_BYTES {
-        return bytes.div_ceil((share / 2).clamp(LEAST_BYTES, MOST_BYTES / 2));
-    }
-    1
+    refused::apply(decisions, schema);
+    survey.leave_out(&refused::relations(decisions).collect());
+    // Identity columns' sequences are no entries of the dump: what is there says which have gone with their tables.
+    let there = finish::sequences(target, &survey.schemas, &BTreeSet::new()).await?;
+    positions.retain(|p| there.iter().any(|t| t.relation == p.relation));
+    Ok(())
 }
 
 /// As many as asked for, or as both ends and this machine can take.
@@ -479,6 +536,18 @@ async fn jobs(source: &Session, target: &Session, options: &CopyOptions) -> Resu
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let (at_source, at_target) = tokio::try_join!(capacity::read(source), capacity::read(target))?;
     Ok(capacity::jobs(options.jobs, cores, at_source, at_target))
+}
+
+/// A foreign key that fails behind a filter fails because of it, most likely.
+fn explain(error: Error, options: &CopyOptions) -> Error {
+    let filtered = !options.selection.conditions.is_empty();
+    match error {
+        Error::Entry { object, source } if filtered && source.code.as_deref() == Some("23503") => {
+            let detail = source.detail.map(|d| format!(" ({d})")).unwrap_or_default();
+            Error::Dangling { object, message: format!("{}{detail}", source.message) }
+        }
+        other => other,
+    }
 }
 
 async fn owns_public(target: &Session) -> Result<bool, Error> {
@@ -502,11 +571,13 @@ struct Outcome {
 }
 
 async fn report(target: &Session, tally: &Tally, outcome: Outcome) -> Result<CopyReport, Error> {
-    let parts = state::parts(target).await?;
+    let (parts, objects, decisions) =
+        tokio::try_join!(state::parts(target), large_objects::brought(target), refused::recorded(target))?;
     Ok(CopyReport {
         tables: outcome.tables as u64,
         rows: parts.iter().map(|p| catalog::unsigned(p.rows)).sum(),
-        bytes: parts.iter().map(|p| catalog::unsigned(p.bytes)).sum(),
+        large_objects: objects.count,
+        bytes: parts.iter().map(|p| catalog::unsigned(p.bytes)).sum::<u64>() + objects.bytes,
         rows_now: tally.rows.load(Ordering::Relaxed),
         parts_now: tally.parts.load(Ordering::Relaxed),
         entries_now: tally.entries.load(Ordering::Relaxed),
@@ -514,30 +585,8 @@ async fn report(target: &Session, tally: &Tally, outcome: Outcome) -> Result<Cop
         seconds: outcome.began.elapsed().as_secs_f64(),
         jobs: outcome.jobs as u64,
         findings: outcome.findings,
+        left_out: refused::listed(&decisions),
         notes: outcome.notes,
+        accuracy: None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_is_cut_only_where_that_is_worth_it() {
-        const GB: u64 = 1024 * 1024 * 1024;
-        let check = |bytes: u64, all: u64, jobs: u64, split: Option<u64>, expect: u64| {
-            let size = Size { bytes, out_of_line: false };
-            assert_eq!(parts_of(size, all, jobs, split), expect, "{bytes} of {all} bytes, {jobs} jobs, {split:?}");
-        };
-        check(GB, GB, 1, Some(1), 1);
-        check(GB, GB, 2, None, 1);
-        check(GB, GB, 4, None, 4);
-        check(4 * GB, 4 * GB, 4, None, 8);
-        check(GB, 4 * GB, 4, None, 1);
-        check(20 * GB, 20 * GB, 2, None, 5);
-        check(GB / 8, GB / 8, 8, None, 1);
-        check(GB, 4 * GB, 4, Some(GB / 2), 2);
-        assert_eq!(parts_of(Size { bytes: GB, out_of_line: true }, GB, 2, None), 4);
-        assert_eq!(parts_of(Size { bytes: GB, out_of_line: true }, 4 * GB, 2, None), 1);
-    }
 }

@@ -5,14 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use pg_session::{DbError, Session};
 
 use crate::error::Error;
+use crate::retry;
 use crate::state;
 use crate::toc::Entry;
 
 /// Entries a transaction. Each holds a few locks until its end, and a server has about 6,400 of them.
-const BATCH: usize = 200;
+pub(crate) const BATCH: usize = 200;
 
-/// Settings under which a dump's statements mean what they meant: bodies may name what comes later.
-pub(crate) const SESSION_SETTINGS: &str = "set check_function_bodies = off; set lock_timeout = '60s';";
+/// Settings under which a dump's statements mean what they meant: bodies may name what comes later. The name is how
+/// [`crate::leftover`] knows the sessions that write for a copy.
+pub(crate) const SESSION_SETTINGS: &str =
+    "set check_function_bodies = off; set lock_timeout = '60s'; set application_name = 'tierlift copy';";
 
 /// Those of `entries` that are not in `done` yet with their record, for a transaction that holds more than them; and
 /// how many they are.
@@ -33,12 +36,22 @@ fn with_record(entries: &[(&Entry, String)]) -> String {
 
 /// Sends those of `entries` that are not in `done` yet. Returns how many were sent.
 pub(crate) async fn send(target: &Session, entries: &[&Entry], done: &BTreeSet<String>) -> Result<u64, Error> {
+    match send_batches(target, entries, done).await {
+        Ok(sent) => Ok(sent),
+        Err((refused, error)) => Err(name_refused(target, &refused, error).await),
+    }
+}
+
+async fn send_batches<'a>(
+    target: &Session,
+    entries: &[&'a Entry],
+    done: &BTreeSet<String>,
+) -> Result<u64, (Vec<&'a Entry>, DbError)> {
     let todo = todo(entries, done);
     for batch in todo.chunks(BATCH) {
         let sql = with_record(batch);
         if let Err(error) = state::in_one_transaction(target, &sql).await {
-            let refused: Vec<&Entry> = batch.iter().map(|(entry, _)| *entry).collect();
-            return Err(name_refused(target, &refused, error).await);
+            return Err((batch.iter().map(|(entry, _)| *entry).collect(), error));
         }
     }
     Ok(todo.len() as u64)
@@ -46,27 +59,34 @@ pub(crate) async fn send(target: &Session, entries: &[&Entry], done: &BTreeSet<S
 
 /// Sends entries that come before the data: types, functions and the like in order, then tables and what belongs to
 /// them over several connections, since thousands of `create table` take one server process seconds. What depends on
-/// one another (by the dump's own word) stays on one connection, in order; whatever a connection is refused is tried
-/// again in the order of the dump before it counts as refused.
+/// one another (by the dump's own word) stays on one connection, in order. Returns how many were sent, or `None` where a
+/// connection was refused something, which may only mean that it should have waited for another.
 pub(crate) async fn send_side_by_side(
     sessions: &[&Session],
     entries: &[&Entry],
     done: &BTreeSet<String>,
-) -> Result<u64, Error> {
+) -> Result<Option<u64>, Error> {
     let [first, ..] = sessions else { return Err(Error::Internal("no session to send the schema over".into())) };
     let tables = entries.iter().position(|e| PARALLEL_FROM.contains(&e.kind.as_str())).unwrap_or(entries.len());
     let (head, tail) = entries.split_at(tables);
-    let sent = send(first, head, done).await?;
+    let sent = match send_batches(first, head, done).await {
+        Ok(sent) => sent,
+        Err(refused) => return passing_or_none(refused),
+    };
     let shares = shares(tail, if tail.len() < BATCH { 1 } else { sessions.len() });
-    let at_once = sessions.iter().zip(&shares).map(|(session, share)| send(session, share, done));
+    let at_once = sessions.iter().zip(&shares).map(|(session, share)| send_batches(session, share, done));
     let results = futures_util::future::join_all(at_once).await;
-    if let Ok(counts) = results.into_iter().collect::<Result<Vec<u64>, Error>>() {
-        return Ok(sent + counts.iter().sum::<u64>());
+    match results.into_iter().collect::<Result<Vec<u64>, _>>() {
+        Ok(counts) => Ok(Some(sent + counts.iter().sum::<u64>())),
+        Err(refused) => passing_or_none(refused),
     }
-    let before = done.len() as u64 + sent;
-    let done = state::done_entries(first).await?;
-    let in_place = (done.len() as u64).saturating_sub(before);
-    Ok(sent + in_place + send(first, tail, &done).await?)
+}
+
+/// A session that broke is no refusal: its last commit may still be under way, no good moment to ask what is in place.
+fn passing_or_none((batch, source): (Vec<&Entry>, DbError)) -> Result<Option<u64>, Error> {
+    let labels: Vec<String> = batch.iter().map(|entry| entry.label()).collect();
+    let error = Error::Entry { object: format!("one of {}", crate::extension::list(&labels)), source };
+    if retry::may_pass(&error, true) { Err(error) } else { Ok(None) }
 }
 
 /// From the first of these on, entries are tables and what hangs on tables.

@@ -1,7 +1,8 @@
 //! Finds and runs `pg_dump`.
 //!
-//! The dump is taken as plain SQL with `--verbose`: each entry of the table of contents then comes under a header with
-//! its kind, name and catalogue oid, which is all that filtering needs, and one child does the work of two.
+//! The dump is an archive that goes straight into `pg_restore --verbose`, which prints it as SQL: each entry of the table
+//! of contents comes under a header with its kind, name, catalogue oid and what it depends on. (Plain `pg_dump --verbose`
+//! prints the same, in the same time, but knows what depends on what only for comments and privileges.)
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -21,10 +22,13 @@ pub(crate) struct PgDump {
 
 /// The newest `pg_dump` of at least `needed`: the given bin folder or `TIERLIFT_PG_BIN` when it suffices, else the best
 /// of PATH and the places distributions install to.
-pub(crate) async fn find(bin: Option<&Path>, needed: u32) -> Result<PgDump, Error> {
+///
+/// With `tls` only one that can use it counts: what our own sessions send encrypted, another program must not send in
+/// the clear.
+pub(crate) async fn find(bin: Option<&Path>, needed: u32, tls: bool) -> Result<PgDump, Error> {
     let chosen = bin.map(Path::to_owned).or_else(|| std::env::var_os("TIERLIFT_PG_BIN").map(PathBuf::from));
     let mut seen = Vec::new();
-    if let Some(found) = probe(chosen.into_iter().collect(), &mut seen).await.filter(|d| d.major >= needed) {
+    if let Some(found) = probe(chosen.into_iter().collect(), tls, &mut seen).await.filter(|d| d.major >= needed) {
         return Ok(found);
     }
     let path = std::env::var_os("PATH");
@@ -34,11 +38,11 @@ pub(crate) async fn find(bin: Option<&Path>, needed: u32) -> Result<PgDump, Erro
     folders.extend(
         versioned("/opt/homebrew/opt", "bin").into_iter().filter(|p| p.to_string_lossy().contains("postgresql")),
     );
-    match probe(folders, &mut seen).await {
+    match probe(folders, tls, &mut seen).await {
         Some(found) if found.major >= needed => Ok(found),
         _ => {
             let found = if seen.is_empty() { "none at all".to_owned() } else { seen.join(", ") };
-            Err(Error::NoPgDump { needed, found })
+            Err(Error::NoPgDump { needed, tls, found })
         }
     }
 }
@@ -52,23 +56,17 @@ pub(crate) async fn schema(
     excluded_tables: &[Relation],
 ) -> Result<String, Error> {
     let mut command = Command::new(&dump.program);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
+        command.env_remove(name); // PGHOSTADDR, PGSSLMODE, PGOPTIONS and the like would change where it goes, and how
+    }
     command
-        .args([
-            "--schema-only",
-            "--verbose",
-            "--no-owner",
-            "--no-tablespaces",
-            "--no-publications",
-            "--no-subscriptions",
-        ])
+        .args(["--format=custom", "--schema-only", "--verbose"])
+        .args(["--no-owner", "--no-tablespaces", "--no-subscriptions"])
         .args(["--no-password", "--encoding=UTF8", "--quote-all-identifiers"])
         .arg(format!("--snapshot={snapshot}"))
         .arg(format!("--dbname={}", source.libpq_conninfo()))
         .arg("--exclude-schema=\"tierlift\"")
         .env("PGAPPNAME", "tierlift")
-        .env_remove("PGPASSWORD")
-        .env_remove("PGSERVICE")
-        .env_remove("PGOPTIONS")
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -91,19 +89,45 @@ pub(crate) async fn schema(
         passfile.flush().map_err(io("temporary file"))?;
     }
     command.env("PGPASSFILE", passfile.path());
-    let output = command.output().await.map_err(io("starting pg_dump"))?;
+    let mut dumping = command.spawn().map_err(io("starting pg_dump"))?;
+    let archive = dumping.stdout.take().ok_or_else(|| Error::Internal("pg_dump has no output".into()))?;
+    let mut printing = Command::new(dump.program.with_file_name("pg_restore"));
+    printing
+        .args(["--verbose", "--no-owner", "--no-tablespaces", "--file=-"])
+        .env("LC_ALL", "C")
+        .stdin(Stdio::from(archive.into_owned_fd().map_err(io("pg_dump's output"))?))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let printing = printing.spawn().map_err(io("starting pg_restore, which comes with pg_dump"))?;
+    let (dumped, printed) =
+        tokio::try_join!(async { dumping.wait_with_output().await.map_err(io("pg_dump")) }, async {
+            printing.wait_with_output().await.map_err(io("pg_restore"))
+        },)?;
     drop(passfile);
-    if !output.status.success() {
-        // --verbose talks all the time; its errors are the lines that say so.
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        let errors: Vec<&str> = stderr
-            .lines()
-            .filter(|l| ["error:", "detail:", "hint:", "fatal:"].iter().any(|w| l.to_lowercase().contains(w)))
-            .collect();
-        let said = if errors.is_empty() { stderr.lines().rev().take(3).collect() } else { errors };
-        return Err(Error::PgDump { stderr: said.join("; ") });
+    for (output, program) in [(&dumped, "pg_dump"), (&printed, "pg_restore")] {
+        if !output.status.success() {
+            return Err(Error::PgDump { stderr: complaint(program, &output.stderr) });
+        }
     }
-    String::from_utf8(output.stdout).map_err(|_| Error::PgDump { stderr: "its output is not UTF-8".into() })
+    String::from_utf8(printed.stdout).map_err(|_| Error::PgDump { stderr: "its output is not UTF-8".into() })
+}
+
+/// --verbose talks all the time; errors are the lines that say so.
+fn complaint(program: &str, stderr: &[u8]) -> String {
+    let stderr = String::from_utf8_lossy(stderr);
+    let is_error =
+        |line: &&str| ["error:", "detail:", "hint:", "fatal:"].iter().any(|w| line.to_lowercase().contains(w));
+    let errors: Vec<&str> = stderr.lines().filter(is_error).collect();
+    let said = if errors.is_empty() { stderr.lines().rev().take(3).collect() } else { errors };
+    if said.is_empty() { format!("{program} said nothing") } else { said.join("; ") }
+}
+
+/// Whether it failed because its session on the source broke, in libpq's own words, which our LC_ALL=C keeps English.
+pub(crate) fn lost_its_connection(stderr: &str) -> bool {
+    ["server closed the connection", "connection to server", "terminating connection"]
+        .iter()
+        .any(|w| stderr.contains(w))
 }
 
 fn versioned(root: &str, leaf: &str) -> Vec<PathBuf> {
@@ -111,7 +135,7 @@ fn versioned(root: &str, leaf: &str) -> Vec<PathBuf> {
     entries.filter_map(Result::ok).map(|entry| entry.path().join(leaf)).filter(|path| path.is_dir()).collect()
 }
 
-async fn probe(folders: Vec<PathBuf>, seen: &mut Vec<String>) -> Option<PgDump> {
+async fn probe(folders: Vec<PathBuf>, tls: bool, seen: &mut Vec<String>) -> Option<PgDump> {
     let mut best: Option<PgDump> = None;
     for folder in folders {
         let program = folder.join("pg_dump");
@@ -121,12 +145,24 @@ async fn probe(folders: Vec<PathBuf>, seen: &mut Vec<String>) -> Option<PgDump> 
         let Ok(output) = Command::new(&program).arg("--version").stdin(Stdio::null()).output().await else { continue };
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         let Some(major) = major_of(&text) else { continue };
+        if tls && !can_use_tls(&program).await {
+            seen.push(format!("{major} in {}, built without TLS", folder.display()));
+            continue;
+        }
         seen.push(format!("{major} in {}", folder.display()));
         if best.as_ref().is_none_or(|b| major > b.major) {
             best = Some(PgDump { program, major });
         }
     }
     best
+}
+
+/// libpq looks at `sslmode` before it connects anywhere, and a socket that does not exist is refused at once.
+async fn can_use_tls(program: &Path) -> bool {
+    let mut command = Command::new(program);
+    command.args(["--no-password", "--dbname=host=/nonexistent sslmode=require"]).env("LC_ALL", "C");
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
+    output.is_ok_and(|output| !String::from_utf8_lossy(&output.stderr).contains("SSL support is not compiled in"))
 }
 
 /// `pg_dump (PostgreSQL) 18.4 (Debian ...)` -> 18.
@@ -141,9 +177,13 @@ mod tests {
 
     #[tokio::test]
     async fn says_what_is_needed_when_none_is_new_enough() {
-        let Err(error) = find(None, 99).await else { panic!("there is no PostgreSQL 99") };
-        assert!(error.to_string().contains("version 99 or newer"), "{error}");
-        assert!(error.hint().contains("TIERLIFT_PG_BIN"), "{}", error.hint());
+        let check = async |tls, words: &str| {
+            let Err(error) = find(None, 99, tls).await else { panic!("there is no PostgreSQL 99") };
+            assert!(error.to_string().contains(words), "{error}");
+            assert!(error.hint().contains("TIERLIFT_PG_BIN"), "{}", error.hint());
+        };
+        check(false, "version 99 or newer was found").await;
+        check(true, "version 99 or newer that can use TLS was found").await;
     }
 
     #[test]

@@ -69,9 +69,29 @@ pub(crate) async fn sequences(
     schemas: &[String],
     left_out: &BTreeSet<Relation>,
 ) -> Result<Vec<Position>, Error> {
+    let (readable, unreadable) = names(session, schemas, left_out).await?;
+    positions(session, [readable, unreadable].concat()).await // the server says best why one can't be read
+}
+
+/// The same for a session in a transaction, which a refusal would end: and those that the role may not read.
+pub(crate) async fn readable_sequences(
+    session: &Session,
+    schemas: &[String],
+    left_out: &BTreeSet<Relation>,
+) -> Result<(Vec<Position>, Vec<Relation>), Error> {
+    let (readable, unreadable) = names(session, schemas, left_out).await?;
+    Ok((positions(session, readable).await?, unreadable))
+}
+
+async fn names(
+    session: &Session,
+    schemas: &[String],
+    left_out: &BTreeSet<Relation>,
+) -> Result<(Vec<Relation>, Vec<Relation>), Error> {
     let rows = session
         .query(
-            "select n.nspname::text, c.relname::text
+            "select n.nspname::text, c.relname::text,
+                    has_sequence_privilege(c.oid, 'select') and has_schema_privilege(n.oid, 'usage')
                from pg_class c join pg_namespace n on n.oid = c.relnamespace
               where c.relkind = 'S' and n.nspname = any ($1)
                 and not exists (select from pg_depend d
@@ -81,11 +101,17 @@ pub(crate) async fn sequences(
         )
         .await
         .map_err(Error::on(session))?;
-    let relations: Vec<Relation> = rows
-        .iter()
-        .map(|row| Relation::new(row.get::<_, String>(0), row.get::<_, String>(1)))
-        .filter(|relation| !left_out.contains(relation))
-        .collect();
+    let (readable, unreadable): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.get::<_, bool>(2));
+    let relations = |rows: Vec<&tokio_postgres::Row>| {
+        rows.iter()
+            .map(|row| Relation::new(row.get::<_, String>(0), row.get::<_, String>(1)))
+            .filter(|relation| !left_out.contains(relation))
+            .collect()
+    };
+    Ok((relations(readable), relations(unreadable)))
+}
+
+async fn positions(session: &Session, relations: Vec<Relation>) -> Result<Vec<Position>, Error> {
     let mut positions = Vec::with_capacity(relations.len());
     for batch in relations.chunks(BATCH) {
         let selects: Vec<String> = batch

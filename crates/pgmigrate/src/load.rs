@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use pg_session::{Access, PgUrl, Session};
 use tokio::task::JoinSet;
 
+use crate::build::{self, Limits};
 use crate::catalog::Table;
 use crate::ddl;
 use crate::error::Error;
@@ -51,10 +52,10 @@ pub(crate) struct Load {
     pub tables: Vec<TableLoad>,
     pub foreign_keys: Vec<ForeignKey>,
     pub done_entries: BTreeSet<String>,
-    pub meter: Meter,
+    pub meter: Arc<Meter>,
     pub gate: Gate,
-    /// What this call did, earlier attempts aside.
-    pub done: Tally,
+    /// What this call did, earlier calls aside.
+    pub done: Arc<Tally>,
 }
 
 /// Work done by one call.
@@ -70,14 +71,15 @@ pub(crate) struct Tally {
 pub(crate) struct Worker {
     pub source: Session,
     pub target: Session,
+    pub limits: Limits,
 }
 
 impl Worker {
     /// A source session that sees exactly what the exported snapshot sees, and a target session; a quiet one lets no
     /// trigger and no foreign key act on the rows that it writes.
     pub async fn connect(source: &PgUrl, target: &PgUrl, snapshot: &str, quiet: bool) -> Result<Self, Error> {
-        let (source, target) = tokio::try_join!(reader(source, snapshot), writer(target, quiet))?;
-        Ok(Self { source, target })
+        let (source, (target, limits)) = tokio::try_join!(reader(source, snapshot), writer(target, quiet))?;
+        Ok(Self { source, target, limits })
     }
 }
 
@@ -109,12 +111,14 @@ struct Shared {
     indexes_left: Vec<AtomicUsize>,
     /// Tables that each foreign key still waits for.
     tables_left: Vec<AtomicUsize>,
+    /// Held while a foreign key is added.
+    adding: tokio::sync::Mutex<()>,
     /// Foreign keys that wait for each table.
     waiting: Vec<Vec<usize>>,
 }
 
 /// Does all of it; the first failure stops all workers.
-pub(crate) async fn run(load: Load, workers: Vec<Worker>) -> Result<Tally, Error> {
+pub(crate) async fn run(load: Load, workers: Vec<Worker>) -> Result<(), Error> {
     let (waiting, tables_left) = dependencies(&load);
     let shared = Arc::new(Shared {
         queue: Queue::new(),
@@ -122,6 +126,7 @@ pub(crate) async fn run(load: Load, workers: Vec<Worker>) -> Result<Tally, Error
         parts_left: load.tables.iter().map(|t| AtomicUsize::new(t.parts.len())).collect(),
         indexes_left: load.tables.iter().map(|t| AtomicUsize::new(t.indexes.len())).collect(),
         tables_left,
+        adding: tokio::sync::Mutex::new(()),
         waiting,
         load,
     });
@@ -154,8 +159,7 @@ pub(crate) async fn run(load: Load, workers: Vec<Worker>) -> Result<Tally, Error
         // Leaving drops the set, which ends the other workers and with them their transactions.
         ended.map_err(|e| Error::Internal(format!("a copy worker ended abnormally: {e}")))??;
     }
-    let shared = Arc::into_inner(shared).ok_or_else(|| Error::Internal("a copy worker outlived the copy".into()))?;
-    Ok(shared.load.done)
+    Ok(())
 }
 
 /// The foreign keys that wait for each table, and how many tables each foreign key waits for.
@@ -185,26 +189,22 @@ async fn reader(source: &PgUrl, snapshot: &str) -> Result<Session, Error> {
     Ok(session)
 }
 
-async fn writer(target: &PgUrl, quiet: bool) -> Result<Session, Error> {
+async fn writer(target: &PgUrl, quiet: bool) -> Result<(Session, Limits), Error> {
     let session = Session::connect(target, Access::ReadWrite).await?;
     // Losing the last moments of a crashed copy costs nothing (their parts are copied again), waiting for each of
     // thousands of commits to reach the disk does. Nothing is lost once the final, synchronous commit has returned.
-    let mut settings =
-        format!("{} set lock_timeout = 0; set synchronous_commit = off; {SORT_MEMORY}", ddl::SESSION_SETTINGS);
+    // What it reads it has just written: the page cache has it, and asking a process for each read only adds to that.
+    let mut settings = format!(
+        "{} set lock_timeout = 0; set synchronous_commit = off; set effective_io_concurrency = 0;",
+        ddl::SESSION_SETTINGS
+    );
     if quiet {
         settings.push_str(" set session_replication_role = replica");
     }
     session.batch_execute(&settings).await.map_err(Error::on(&session))?;
-    Ok(session)
+    let limits = Limits::of(&session).await?;
+    Ok((session, limits))
 }
-
-/// Sorting an index in memory saves writing its runs to disk. How much memory the server has it does not say; servers
-/// are set up with `shared_buffers` of a quarter of it or less, so twice that is at most half. A server that was given
-/// more for maintenance keeps it.
-const SORT_MEMORY: &str = "
-    select pg_catalog.set_config('maintenance_work_mem', least(1048576, greatest(m.setting::int8, b.setting::int8 * 16))::text, false)
-      from pg_catalog.pg_settings m, pg_catalog.pg_settings b
-     where m.name = 'maintenance_work_mem' and b.name = 'shared_buffers';";
 
 impl Shared {
     async fn perform(&self, worker: &Worker, job: Job) -> Result<(), Error> {
@@ -231,21 +231,29 @@ impl Shared {
                 }
             }
             Job::Index { table: at, index } => {
-                self.set_helpers(target).await?;
-                self.send(target, &[&self.load.tables[at].indexes[index]]).await?;
+                let index = &self.load.tables[at].indexes[index];
+                self.prepare_build(worker, at, index).await?;
+                self.send(target, &[index]).await?;
                 if self.indexes_left[at].fetch_sub(1, Ordering::AcqRel) == 1 {
                     self.after_indexes(at);
                 }
             }
             Job::Keys { table: at } => {
                 let keys: Vec<&Entry> = self.load.tables[at].keys.iter().collect();
+                if let Some(key) = keys.iter().find(|key| !key.sql.contains(" USING INDEX ")) {
+                    self.prepare_build(worker, at, key).await?;
+                }
                 self.send(target, &keys).await?;
                 self.after_keys(at);
             }
             Job::Foreign(at) => {
                 let key = &self.load.foreign_keys[at];
-                // Two transactions: the first locks both tables against writers, the second neither.
-                self.send(target, &[&key.add]).await?;
+                // Two transactions: the first locks both tables against writers, the second neither. Two at once could
+                // lock the same tables in either order, and wait for each other.
+                {
+                    let _alone = self.adding.lock().await;
+                    self.send(target, &[&key.add]).await?;
+                }
                 self.send(target, &[&key.validate]).await?;
             }
             Job::Analyze(tables) => {
@@ -318,21 +326,18 @@ impl Shared {
         Ok(())
     }
 
-    /// A build that is helped by parallel workers takes more processor time than one that is not. It is helped only by
-    /// as many as there are workers of ours without work.
-    async fn set_helpers(&self, target: &Session) -> Result<(), Error> {
-        let idle = self.workers.saturating_sub(self.queue.busy());
-        let sql = format!(
-            "select pg_catalog.set_config(name, least(reset_val::int4, {idle})::text, false)
-               from pg_catalog.pg_settings where name = 'max_parallel_maintenance_workers'"
-        );
-        target.batch_execute(&sql).await.map_err(Error::on(target))
+    async fn prepare_build(&self, worker: &Worker, at: usize, entry: &Entry) -> Result<(), Error> {
+        // The last one is probably at work when the others have ended.
+        let is_last = self.workers > 1 && self.queue.len() == 0;
+        let idle = self.workers.saturating_sub(self.queue.busy()).max(usize::from(is_last));
+        let settings = worker.limits.settings(&entry.sql, self.load.tables[at].table.bytes, idle);
+        worker.target.batch_execute(&settings).await.map_err(Error::on(&worker.target))
     }
 
     fn after_rows(&self, at: usize) {
         let table = &self.load.tables[at];
-        for index in 0..table.indexes.len() {
-            self.queue.push(table.table.bytes, Job::Index { table: at, index });
+        for (index, entry) in table.indexes.iter().enumerate() {
+            self.queue.push(build::weight(&entry.sql, table.table.bytes), Job::Index { table: at, index });
         }
         if table.indexes.is_empty() {
             self.after_indexes(at);

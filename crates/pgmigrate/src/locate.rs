@@ -1,177 +1,203 @@
 //! Finds the rows in which two tables differ, without moving either.
 //!
-//! Rows are sorted into buckets by their key's hash and each server sums its buckets; only the keys of buckets that
-//! differ travel.
+//! Rows are sorted into buckets by their key's hash and each server sums its buckets. Of the buckets that differ, each
+//! server then sends two hashes and the place of every row, in order, and the two streams are compared as they come: no
+//! more memory is needed for a million differing rows than for one. Only rows that are to be named are looked at again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pg_session::Session;
 
-use crate::catalog::Table;
+use crate::ends::{Pair, TableEnd};
 use crate::error::Error;
-use crate::verify::{Mismatch, MismatchKind, Pair, Sum, whole_number};
+use crate::sums::{Sum, whole_number};
+use crate::verify::{Mismatch, MismatchKind, TableDifference};
+use crate::walk::{Buckets, Difference, Place, Walk};
 
-/// Rows a bucket holds on average: few enough to fetch, enough to keep the number of buckets small.
+/// Rows a bucket holds on average: few enough to send, enough to keep the number of buckets small.
 const ROWS_PER_BUCKET: i64 = 256;
 
-/// Buckets whose keys are fetched at once.
-const BUCKETS_AT_ONCE: usize = 16;
+/// Buckets of a table at most: what is kept of each in memory is some 50 bytes.
+const BUCKETS_MAX: i64 = 1 << 16;
 
-/// Up to `limit` differences and one more, if there are that many.
+/// What was found in one table.
+pub(crate) struct Found {
+    pub difference: TableDifference,
+    /// Of at most `limit` rows, by key.
+    pub mismatches: Vec<Mismatch>,
+}
+
+/// Counts every difference and names `limit` rows.
 pub(crate) async fn locate(
     source: &Session,
     target: &Session,
     pair: &Pair,
     rows: i64,
     limit: usize,
-) -> Result<Vec<Mismatch>, Error> {
-    let (from, to) = (End::new(source, &pair.source, "source"), End::new(target, &pair.target, "target"));
-    let buckets = (rows / ROWS_PER_BUCKET).clamp(1, 1 << 16);
-    let mask = i64::try_from(u64::try_from(buckets).unwrap_or(1).next_power_of_two()).unwrap_or(1) - 1;
-    let (left, right) = tokio::try_join!(from.buckets(pair, mask), to.buckets(pair, mask))?;
-    let differing: Vec<i64> = left
+) -> Result<Found, Error> {
+    let buckets = differing_buckets(source, target, pair, rows).await?;
+    let mut difference = TableDifference { table: pair.relation().label(), ..TableDifference::default() };
+    let mut shown: Vec<Difference> = Vec::new();
+    let mut last = None;
+    let mut walk = Walk::start(source, target, pair, &buckets).await?;
+    while let Some(next) = walk.next().await? {
+        let key = match &next {
+            Difference::Missing(at) => {
+                difference.missing += 1;
+                at.key
+            }
+            Difference::Extra(at) => {
+                difference.extra += 1;
+                at.key
+            }
+            Difference::Changed(at, _) => {
+                difference.changed += 1;
+                at.key
+            }
+        };
+        // Without a key, all rows that are alike are told of together.
+        if shown.len() < limit && (pair.has_key() || last != Some(key)) {
+            shown.push(next);
+        }
+        last = Some(key);
+    }
+    drop(walk);
+    let mut mismatches = if pair.has_key() {
+        name_by_key(source, target, pair, &shown).await?
+    } else {
+        name_by_place(source, target, pair, &shown).await?
+    };
+    mismatches.sort();
+    Ok(Found { difference, mismatches })
+}
+
+/// The buckets in which the two ends differ.
+pub(crate) async fn differing_buckets(
+    source: &Session,
+    target: &Session,
+    pair: &Pair,
+    rows: i64,
+) -> Result<Buckets, Error> {
+    let count = (rows / ROWS_PER_BUCKET).clamp(1, BUCKETS_MAX);
+    let mask = count.unsigned_abs().next_power_of_two().cast_signed() - 1;
+    let (left, right) = tokio::try_join!(
+        bucket_sums(source, &pair.source, mask, "source"),
+        bucket_sums(target, &pair.target, mask, "target")
+    )?;
+    let numbers = left
         .keys()
         .chain(right.keys().filter(|k| !left.contains_key(k)))
         .copied()
         .filter(|k| left.get(k) != right.get(k))
         .collect();
-    let mut found = Vec::new();
-    for some in differing.chunks(BUCKETS_AT_ONCE) {
-        found.extend(differences(&from, &to, pair, mask, some).await?);
-        if found.len() > limit {
-            break;
-        }
-    }
-    found.sort();
-    Ok(found)
+    Ok(Buckets { mask, numbers })
 }
 
-/// One side of a comparison.
-struct End<'a> {
-    session: &'a Session,
-    table: &'a Table,
-    side: &'static str,
-    label: String,
-}
-
-impl<'a> End<'a> {
-    fn new(session: &'a Session, table: &'a Table, side: &'static str) -> Self {
-        Self { session, table, side, label: table.relation.label() }
-    }
-
-    async fn query(
-        &self,
-        sql: &str,
-        params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
-    ) -> Result<Vec<tokio_postgres::Row>, Error> {
-        self.session.query(sql, params).await.map_err(Error::table(&self.label, self.side))
-    }
-
-    async fn buckets(&self, pair: &Pair, mask: i64) -> Result<BTreeMap<i64, Sum>, Error> {
-        let sql = format!(
-            "select {} & {mask}, count(*), sum({})::text from {} group by 1",
-            pair.hash.key_hash,
-            pair.hash.row,
-            self.table.rows_sql()
-        );
-        let rows = self.query(&sql, &[]).await?;
-        rows.iter().map(|row| Ok((row.get(0), Sum { rows: row.get(1), hash: whole_number(row.get(2))? }))).collect()
-    }
-
-    /// Key -> (hash of the row, how many such rows, where one of them is).
-    async fn rows(&self, pair: &Pair, mask: i64, buckets: &[i64]) -> Result<BTreeMap<String, Found>, Error> {
-        let sql = format!(
-            "select {}, sum({})::text, count(*), min(ctid)::text from {} where {} & {mask} = any ($1) group by 1",
-            pair.hash.key_text,
-            pair.hash.row,
-            self.table.rows_sql(),
-            pair.hash.key_hash
-        );
-        let rows = self.query(&sql, &[&buckets]).await?;
-        rows.iter()
-            .map(|row| {
-                Ok((row.get(0), Found { hash: whole_number(row.get(1))?, count: row.get(2), place: row.get(3) }))
-            })
-            .collect()
-    }
-
-    /// Key -> hash of each column, `None` for NULL.
-    async fn columns(
-        &self,
-        pair: &Pair,
-        mask: i64,
-        buckets: &[i64],
-        keys: &[&str],
-    ) -> Result<BTreeMap<String, Vec<Option<i64>>>, Error> {
-        let hashes: Vec<&str> = pair.hash.columns.iter().map(|(_, sql)| sql.as_str()).collect();
-        let sql = format!(
-            "select {0}, array[{1}] from {2} where {3} & {mask} = any ($1) and {0} = any ($2)",
-            pair.hash.key_text,
-            hashes.join(", "),
-            self.table.rows_sql(),
-            pair.hash.key_hash
-        );
-        let rows = self.query(&sql, &[&buckets, &keys]).await?;
-        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Found {
-    hash: i128,
-    count: i64,
-    place: String,
-}
-
-async fn differences(
-    from: &End<'_>,
-    to: &End<'_>,
-    pair: &Pair,
+async fn bucket_sums(
+    session: &Session,
+    end: &TableEnd,
     mask: i64,
-    buckets: &[i64],
+    side: &'static str,
+) -> Result<BTreeMap<i64, Sum>, Error> {
+    let sql = format!(
+        "select {} & {mask}, count(*), sum({})::text from {} group by 1",
+        end.hash.key_hash,
+        end.hash.row,
+        end.rows(None)
+    );
+    let rows = query(session, end, side, &sql, &[]).await?;
+    rows.iter().map(|row| Ok((row.get(0), Sum { rows: row.get(1), hash: whole_number(row.get(2))? }))).collect()
+}
+
+async fn query(
+    session: &Session,
+    end: &TableEnd,
+    side: &'static str,
+    sql: &str,
+    params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+) -> Result<Vec<tokio_postgres::Row>, Error> {
+    session.query(sql, params).await.map_err(Error::table(&end.table.relation.label(), side))
+}
+
+/// A row that is looked at again: its key, its hash, and each column's hash (`None` for NULL).
+struct Named {
+    key: String,
+    hash: i64,
+    columns: Vec<Option<i64>>,
+}
+
+/// What is at these places, by place.
+async fn look_again(
+    session: &Session,
+    end: &TableEnd,
+    side: &'static str,
+    places: Vec<&str>,
+) -> Result<BTreeMap<String, Named>, Error> {
+    let hashes: Vec<&str> = end.hash.columns.iter().map(|(_, sql)| sql.as_str()).collect();
+    let sql = format!(
+        "select ctid::text, {}, {}, array[{}]::int8[] from {}",
+        end.hash.key_text,
+        end.hash.row,
+        hashes.join(", "),
+        end.rows(Some("ctid = any ($1::text[]::pg_catalog.tid[])"))
+    );
+    let rows = query(session, end, side, &sql, &[&places]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), Named { key: row.get(1), hash: row.get(2), columns: row.get(3) })).collect())
+}
+
+async fn name_by_key(
+    source: &Session,
+    target: &Session,
+    pair: &Pair,
+    shown: &[Difference],
 ) -> Result<Vec<Mismatch>, Error> {
-    let (left, right) = tokio::try_join!(from.rows(pair, mask, buckets), to.rows(pair, mask, buckets))?;
-    let mismatch = |kind, key: String, column: Option<String>, source: Option<String>, target: Option<String>| {
-        Mismatch { table: from.label.clone(), key: Some(key), column, kind, source, target }
-    };
-    if pair.hash.key.is_empty() {
-        return Ok(without_key(&left, &right)
-            .into_iter()
-            .map(|(kind, key, source, target)| mismatch(kind, key, None, Some(source), Some(target)))
-            .collect());
-    }
-    let mut found = Vec::new();
-    let mut changed = Vec::new();
-    for (key, row) in &left {
-        match right.get(key) {
-            None => found.push(mismatch(
-                MismatchKind::Missing,
-                pair.hash.key_label(key),
-                None,
-                Some(digest(row.hash)),
-                None,
-            )),
-            Some(twin) if twin.hash != row.hash => changed.push(key.as_str()),
-            Some(_) => {}
+    let (mut from, mut to) = (Vec::new(), Vec::new());
+    for difference in shown {
+        match difference {
+            Difference::Missing(at) => from.push(at.ctid.as_str()),
+            Difference::Extra(at) => to.push(at.ctid.as_str()),
+            Difference::Changed(a, b) => {
+                from.push(&a.ctid);
+                to.push(&b.ctid);
+            }
         }
     }
-    for (key, row) in right.iter().filter(|(key, _)| !left.contains_key(*key)) {
-        found.push(mismatch(MismatchKind::Extra, pair.hash.key_label(key), None, None, Some(digest(row.hash))));
-    }
-    let (mine, theirs) =
-        tokio::try_join!(from.columns(pair, mask, buckets, &changed), to.columns(pair, mask, buckets, &changed))?;
-    for (key, values) in &mine {
-        let Some(others) = theirs.get(key) else { continue };
-        for ((name, _), (a, b)) in pair.hash.columns.iter().zip(values.iter().zip(others)) {
-            if a != b {
-                let shown = |v: &Option<i64>| Some(v.map_or_else(|| "null".to_owned(), |v| digest(v.into())));
-                found.push(mismatch(
-                    MismatchKind::Changed,
-                    pair.hash.key_label(key),
-                    Some(name.clone()),
-                    shown(a),
-                    shown(b),
-                ));
+    let (from, to) = tokio::try_join!(
+        look_again(source, &pair.source, "source", from),
+        look_again(target, &pair.target, "target", to)
+    )?;
+    let at = |side: &BTreeMap<String, Named>, place: &Place| {
+        side.get(&place.ctid)
+            .map(|n| (pair.source.hash.key_label(&n.key), n.hash, n.columns.clone()))
+            .ok_or_else(|| Error::Internal(format!("{}: a row at {} went away", pair.relation().label(), place.ctid)))
+    };
+    let one = |kind, key, column, source, target| Mismatch {
+        table: pair.relation().label(),
+        key: Some(key),
+        column,
+        kind,
+        source,
+        target,
+    };
+    let mut found = Vec::new();
+    for difference in shown {
+        match difference {
+            Difference::Missing(place) => {
+                let (key, hash, _) = at(&from, place)?;
+                found.push(one(MismatchKind::Missing, key, None, Some(digest(hash)), None));
+            }
+            Difference::Extra(place) => {
+                let (key, hash, _) = at(&to, place)?;
+                found.push(one(MismatchKind::Extra, key, None, None, Some(digest(hash))));
+            }
+            Difference::Changed(a, b) => {
+                let ((key, _, mine), (_, _, theirs)) = (at(&from, a)?, at(&to, b)?);
+                for ((name, _), (a, b)) in pair.source.hash.columns.iter().zip(mine.iter().zip(&theirs)) {
+                    if a != b {
+                        let shown = |v: &Option<i64>| Some(v.map_or_else(|| "null".to_owned(), digest));
+                        found.push(one(MismatchKind::Changed, key.clone(), Some(name.clone()), shown(a), shown(b)));
+                    }
+                }
             }
         }
     }
@@ -179,30 +205,63 @@ async fn differences(
 }
 
 /// Rows themselves are the keys; what can differ is how often each is there.
-fn without_key(
-    left: &BTreeMap<String, Found>,
-    right: &BTreeMap<String, Found>,
-) -> Vec<(MismatchKind, String, String, String)> {
-    let count = |side: &BTreeMap<String, Found>, key: &String| side.get(key).map_or(0, |f| f.count);
-    let keys = left.keys().chain(right.keys().filter(|k| !left.contains_key(*k)));
-    keys.filter_map(|key| {
-        let (a, b) = (count(left, key), count(right, key));
-        let (kind, side, place) = match a.cmp(&b) {
-            std::cmp::Ordering::Equal => return None,
-            std::cmp::Ordering::Greater => (MismatchKind::Missing, "source", &left[key].place),
-            std::cmp::Ordering::Less => (MismatchKind::Extra, "target", &right[key].place),
-        };
-        Some((
-            kind,
-            format!("row at ctid {place} of the {side}"),
-            format!("{a} such row(s)"),
-            format!("{b} such row(s)"),
-        ))
-    })
-    .collect()
+async fn name_by_place(
+    source: &Session,
+    target: &Session,
+    pair: &Pair,
+    shown: &[Difference],
+) -> Result<Vec<Mismatch>, Error> {
+    let hashes: BTreeSet<i64> = shown
+        .iter()
+        .map(|difference| match difference {
+            Difference::Missing(at) | Difference::Extra(at) | Difference::Changed(at, _) => at.hash,
+        })
+        .collect();
+    let hashes: Vec<i64> = hashes.into_iter().collect();
+    let (from, to) = tokio::try_join!(
+        counts(source, &pair.source, "source", &hashes),
+        counts(target, &pair.target, "target", &hashes)
+    )?;
+    Ok(hashes
+        .iter()
+        .map(|hash| {
+            let (a, b) = (from.get(hash), to.get(hash));
+            let count = |end: Option<&(i64, String)>| end.map_or(0, |(count, _)| *count);
+            let (kind, side, end) = if count(a) > count(b) {
+                (MismatchKind::Missing, "source", a)
+            } else {
+                (MismatchKind::Extra, "target", b)
+            };
+            let place = end.map_or("", |(_, place)| place);
+            Mismatch {
+                table: pair.relation().label(),
+                key: Some(format!("row at ctid {place} of the {side}")),
+                column: None,
+                kind,
+                source: Some(format!("{} such row(s)", count(a))),
+                target: Some(format!("{} such row(s)", count(b))),
+            }
+        })
+        .collect())
 }
 
-/// The low 64 bits, in hexadecimal.
-fn digest(hash: i128) -> String {
-    format!("{:016x}", hash & i128::from(u64::MAX))
+/// Hash of a row -> how many such rows, and where the first is.
+async fn counts(
+    session: &Session,
+    end: &TableEnd,
+    side: &'static str,
+    hashes: &[i64],
+) -> Result<BTreeMap<i64, (i64, String)>, Error> {
+    let sql = format!(
+        "select {0}, count(*), min(ctid)::text from {1} group by 1",
+        end.hash.row,
+        end.rows(Some(&format!("{} = any ($1)", end.hash.row)))
+    );
+    let rows = query(session, end, side, &sql, &[&hashes]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect())
+}
+
+/// In hexadecimal.
+fn digest(hash: i64) -> String {
+    format!("{hash:016x}")
 }

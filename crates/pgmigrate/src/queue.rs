@@ -40,6 +40,11 @@ impl<T> Queue<T> {
         self.changed.notify_waiters();
     }
 
+    /// Pieces that nobody has taken yet.
+    pub fn len(&self) -> usize {
+        self.lock().heap.len()
+    }
+
     /// The heaviest piece, waiting while workers may still bring more; `None` when all is done. The taker must call
     /// [`Queue::finish`] after pushing what follows from it.
     pub async fn take(&self) -> Option<T> {

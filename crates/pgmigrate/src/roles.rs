@@ -1,13 +1,14 @@
 //! Roles that privileges and policies name: made as NOLOGIN stubs where the target lacks them.
 
-use pg_session::Session;
+use pg_session::{DbError, Ident, Session};
 use runbook::{Finding, Severity};
 
 use crate::choice::{Choice, RELATION};
 use crate::error::Error;
-use crate::extension::list;
 use crate::findings::finding;
 use crate::provider::Provider;
+use crate::refused::{Decisions, ROLE};
+use crate::trial;
 
 /// What the copy must know of roles.
 #[derive(Debug, Clone)]
@@ -24,6 +25,12 @@ impl Roles {
     /// True for a role that the target has or gets.
     pub fn will_have(&self, role: &str) -> bool {
         self.missing.iter().chain(&self.present).any(|known| known == role)
+    }
+
+    /// That role where the target has or gets it. Any other is the source's owner, for all others are made: the owner
+    /// there is us.
+    pub fn known<'a>(&'a self, role: &'a str) -> &'a str {
+        if self.will_have(role) { role } else { &self.target_user }
     }
 }
 
@@ -60,22 +67,51 @@ pub(crate) async fn roles(
     let present: Vec<String> = row.get(2);
     let missing: Vec<String> =
         named.iter().map(|row| row.get::<_, String>(0)).filter(|role| !present.contains(role)).collect();
-    if !missing.is_empty() && may_create {
-        findings.push(finding(
-            Severity::Changes,
-            format!("roles {}", list(&missing)),
-            "privileges or policies name them and the target has none of that name",
-            "they are created there without login or password; give them a password if an application connects as one",
-        ));
-    } else if !missing.is_empty() {
-        findings.push(finding(
-            Severity::Blocks,
-            format!("roles {}", list(&missing)),
-            format!(
-                "privileges or policies name them, the target lacks them and role {target_user} may not create roles"
-            ),
-            format!("create them on the target, or grant CREATEROLE to {target_user}"),
-        ));
+    for role in &missing {
+        let object = format!("role {role}");
+        findings.push(if may_create {
+            finding(
+                Severity::Changes,
+                object,
+                "privileges or policies name it and the target has none of that name",
+                "it is created there without login, password, memberships or settings; give it a password if an application connects as it",
+            )
+        } else {
+            finding(
+                Severity::Blocks,
+                object,
+                format!(
+                    "privileges or policies name it, the target lacks it and role {target_user} may not create roles"
+                ),
+                format!("create it on the target, or grant CREATEROLE to {target_user}"),
+            )
+        });
     }
     Ok(Roles { missing, present, target_user })
+}
+
+/// Those of `missing` that the target's role may not create, with the server's own word. Asked in a transaction that is
+/// rolled back.
+pub(crate) async fn refused(target: &Session, missing: &[String]) -> Result<Decisions, Error> {
+    let mut decisions = Decisions::default();
+    if missing.is_empty() {
+        return Ok(decisions);
+    }
+    let create = |role: &String| format!("create role {} nologin;\n", Ident(role));
+    let all: String = missing.iter().map(create).collect();
+    if target.batch_execute(&format!("begin;\n{all}rollback;")).await.is_ok() {
+        return Ok(decisions);
+    }
+    target.batch_execute("rollback").await.map_err(Error::on(target))?;
+    for role in missing {
+        let Err(error) = target.batch_execute(&format!("begin;\n{}rollback;", create(role))).await else { continue };
+        let error = DbError::from(error);
+        if !trial::is_refusal(&error) {
+            return Err(Error::Entry { object: format!("role {role}"), source: error });
+        }
+        target.batch_execute("rollback").await.map_err(Error::on(target))?;
+        let key = format!("{ROLE}{role}");
+        decisions.refuse_named(format!("role {role}"), &key, (0, 0), None, &error.to_string());
+    }
+    Ok(decisions)
 }

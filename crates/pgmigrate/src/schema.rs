@@ -21,6 +21,8 @@ pub(crate) struct Schema {
     pub foreign_keys: Vec<ForeignKey>,
     /// Everything else after the data, in order.
     pub after_data: Vec<Entry>,
+    /// pg_dump's numbers of the source's extensions, which what leans on them refers to.
+    pub extensions: BTreeMap<String, u32>,
     /// What was left out or changed, a line each.
     pub notes: Vec<String>,
 }
@@ -57,6 +59,9 @@ pub(crate) fn plan(survey: &Survey, places: &Places, dump: &str, owns_public: bo
     for entry in entries {
         past_data |= entry.is_post_data();
         let (id, place) = (entry.id, places.get(&(entry.class, entry.oid)));
+        if entry.kind == "EXTENSION" {
+            schema.extensions.insert(entry.name.clone(), id);
+        }
         let Some(entry) = filter.decide(entry) else {
             filter.skipped.insert(id);
             continue;
@@ -115,17 +120,8 @@ impl Filter<'_> {
             return None;
         }
         match entry.kind.as_str() {
-            // Extensions are made beforehand, as assess decided; the rest needs a superuser or is the source's own.
-            "EXTENSION"
-            | "EVENT TRIGGER"
-            | "PUBLICATION"
-            | "PUBLICATION TABLE"
-            | "PUBLICATION TABLES IN SCHEMA"
-            | "SUBSCRIPTION"
-            | "SUBSCRIPTION TABLE" => return None,
-            "COMMENT" if ["EXTENSION ", "EVENT TRIGGER ", "PUBLICATION "].iter().any(|k| entry.name.starts_with(k)) => {
-                return None;
-            }
+            // Extensions are made beforehand, as assess decided; the others hold credentials, as assess has said.
+            "EXTENSION" | "SUBSCRIPTION" | "SUBSCRIPTION TABLE" | "USER MAPPING" => return None,
             "COMMENT" | "ACL" if !self.owns_public && entry.name == "SCHEMA \"public\"" => {
                 self.notes.push(format!("{} left out: the target role does not own schema public", entry.label()));
                 return None;
@@ -133,19 +129,41 @@ impl Filter<'_> {
             "SCHEMA" => entry.sql = entry.sql.replacen("CREATE SCHEMA ", "CREATE SCHEMA IF NOT EXISTS ", 1),
             "ACL" => entry.sql = self.privileges(&entry),
             "DEFAULT ACL" => entry.sql = self.default_privileges(&entry),
-            _ => entry.sql = self.without_attver(entry.sql, &entry.name),
+            "TABLE" | "MATERIALIZED VIEW" | "FOREIGN TABLE" | "VIEW" | "INDEX" => {
+                entry.sql = self.without_attver(entry.sql, &entry.name);
+            }
+            _ => {}
         }
         (!entry.sql.is_empty()).then_some(entry)
     }
 
     /// Grants, made by the role we are rather than by the source's grantor, to roles that the target has.
-    fn privileges(&self, entry: &Entry) -> String {
-        let kept: Vec<String> = toc::statements(&entry.sql)
-            .into_iter()
-            .filter(|s| !s.starts_with("SET SESSION AUTHORIZATION") && !s.starts_with("RESET SESSION AUTHORIZATION"))
-            .map(|s| self.with_known_grantee(s))
-            .collect();
+    fn privileges(&mut self, entry: &Entry) -> String {
+        let mut kept = Vec::new();
+        for statement in toc::statements(&entry.sql) {
+            if ["SET SESSION AUTHORIZATION", "RESET SESSION AUTHORIZATION"].iter().any(|s| statement.starts_with(s)) {
+                continue;
+            }
+            let statement = self.with_known_grantee(statement);
+            kept.extend(self.with_known_privilege(&statement, &entry.name));
+        }
         kept.join("\n")
+    }
+
+    /// MAINTAIN is as old as PostgreSQL 17; before, it is the owner's alone.
+    fn with_known_privilege(&mut self, statement: &str, name: &str) -> Option<String> {
+        const WORD: &str = "MAINTAIN";
+        if self.survey.target.version_num >= 170_000 || toc::find_unquoted(statement, WORD).is_empty() {
+            return Some(statement.to_owned());
+        }
+        let on = *toc::find_unquoted(statement, " ON ").first()?;
+        let verb = ["GRANT ", "REVOKE "].iter().find_map(|verb| Some(statement[..on].rfind(verb)? + verb.len()))?;
+        let privileges: Vec<&str> = statement[verb..on].split(',').filter(|p| *p != WORD).collect();
+        let note = format!("privilege MAINTAIN left out of {name}: the target is older than PostgreSQL 17");
+        if statement[verb..on].split(',').any(|p| p == WORD) && !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+        (!privileges.is_empty()).then(|| format!("{}{}{}", &statement[..verb], privileges.join(","), &statement[on..]))
     }
 
     fn default_privileges(&mut self, entry: &Entry) -> String {
@@ -166,7 +184,8 @@ impl Filter<'_> {
                 continue;
             }
             let mapped = format!("{LEAD}{}{}", Ident(&self.survey.roles.target_user), &rest[end..]);
-            kept.push(self.with_known_grantee(&mapped));
+            let mapped = self.with_known_grantee(&mapped);
+            kept.extend(self.with_known_privilege(&mapped, &entry.name));
         }
         kept.join("\n")
     }
@@ -177,11 +196,11 @@ impl Filter<'_> {
         let Some(at) = after(" TO ").max(after(" FROM ")) else { return statement.to_owned() };
         let end = at + identifier_length(&statement[at..]);
         let role = toc::unquote(&statement[at..end]);
-        let roles = &self.survey.roles;
-        if role == "PUBLIC" || roles.will_have(&role) {
+        let known = self.survey.roles.known(&role);
+        if role == "PUBLIC" || known == role {
             return statement.to_owned();
         }
-        format!("{}{}{}", &statement[..at], Ident(&roles.target_user), &statement[end..])
+        format!("{}{}{}", &statement[..at], Ident(known), &statement[end..])
     }
 
     /// Newer minor releases keep `pg_attver` among a column's options; servers without it refuse the statement.
@@ -189,29 +208,31 @@ impl Filter<'_> {
         if !sql.contains("pg_attver") {
             return sql;
         }
-        let lines: Vec<String> = sql.split('\n').map(strip_attver).collect();
-        let stripped = lines.join("\n").trim().to_owned();
-        if stripped != sql {
-            self.notes.push(format!("pg_attver left out of {name}"));
+        // By statements, not lines: a column's name may hold anything.
+        let statements = toc::statements(&sql);
+        let stripped: Vec<String> = statements.iter().map(|s| strip_attver(s)).filter(|s| !s.is_empty()).collect();
+        if stripped == statements {
+            return sql;
         }
-        stripped
+        self.notes.push(format!("pg_attver left out of {name}"));
+        stripped.join("\n")
     }
 }
 
 /// `ALTER TABLE ... ALTER COLUMN ... SET (a=1, pg_attver=2);` without that option, or nothing when it was the only one.
-fn strip_attver(line: &str) -> String {
+fn strip_attver(statement: &str) -> String {
     let is_option = |o: &str| o.trim().trim_start_matches('"').starts_with("pg_attver");
-    let column_options = line.starts_with("ALTER ") && !toc::find_unquoted(line, " ALTER COLUMN ").is_empty();
-    let Some(open) = toc::find_unquoted(line, " SET (").last().copied().filter(|_| column_options) else {
-        return line.to_owned();
+    let column_options = statement.starts_with("ALTER ") && !toc::find_unquoted(statement, " ALTER COLUMN ").is_empty();
+    let Some(open) = toc::find_unquoted(statement, " SET (").last().copied().filter(|_| column_options) else {
+        return statement.to_owned();
     };
-    let options = &line[open + " SET (".len()..];
-    let Some(options) = options.strip_suffix(");") else { return line.to_owned() };
+    let options = &statement[open + " SET (".len()..];
+    let Some(options) = options.strip_suffix(");") else { return statement.to_owned() };
     if !options.split(',').any(is_option) {
-        return line.to_owned();
+        return statement.to_owned();
     }
     let kept: Vec<&str> = options.split(',').map(str::trim).filter(|o| !is_option(o)).collect();
-    if kept.is_empty() { String::new() } else { format!("{} SET ({});", &line[..open], kept.join(", ")) }
+    if kept.is_empty() { String::new() } else { format!("{} SET ({});", &statement[..open], kept.join(", ")) }
 }
 
 /// How many bytes of `text` the identifier at its start takes.
@@ -258,6 +279,7 @@ mod tests {
         );
         let comment = r#"COMMENT ON TABLE "t" IS 'ALTER COLUMN c SET (pg_attver=2);';"#;
         check(comment, comment);
+        check("ALTER TABLE ONLY \"t\" ALTER COLUMN \"new\nline\" SET (pg_attver=2);", "");
         let other = r#"ALTER TABLE ONLY "t" ALTER COLUMN "pg_attver" SET (n_distinct=5);"#;
         check(other, other);
     }

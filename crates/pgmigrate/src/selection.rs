@@ -165,6 +165,16 @@ impl Selection {
 }
 
 impl Wanted {
+    /// True when large objects come: they are in no schema, and nothing says which tables they belong to.
+    pub fn large_objects(&self) -> bool {
+        !self.is_filtered() && self.contents == Contents::Everything
+    }
+
+    /// True when only some schemas or tables come.
+    pub fn is_filtered(&self) -> bool {
+        !self.include.is_empty() || !self.exclude.is_empty()
+    }
+
     /// Where a relation of the source is once the copy is finished.
     pub fn relation(&self, source: &Relation) -> Relation {
         Relation::new(self.schema(&source.schema), &source.name)

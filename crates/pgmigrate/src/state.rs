@@ -34,7 +34,7 @@ pub(crate) struct CopyState {
     pub run: Option<String>,
     /// What undo restores; see [`crate::undo::Before`].
     pub before: Value,
-    /// The source's write counters and definitions when the copy began.
+    /// What the source was like when the copy began; see [`crate::moment::Moment`].
     pub writes: Value,
     /// What of the source it is a copy of.
     pub selection: Selection,
@@ -44,13 +44,13 @@ pub(crate) struct CopyState {
     pub started_at: String,
 }
 
+/// Answered for a schema too that the role may not look into.
+const EXISTS: &str = "select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                                      where n.nspname = 'tierlift' and c.relname = 'copy')";
+
 /// Reads the state; `None` when no copy was ever begun there (or it was undone).
 pub(crate) async fn read(target: &Session) -> Result<Option<CopyState>, Error> {
-    let exists: bool = target
-        .query_one("select to_regclass('tierlift.copy') is not null", &[])
-        .await
-        .map_err(Error::on(target))?
-        .get(0);
+    let exists: bool = target.query_one(EXISTS, &[]).await.map_err(Error::on(target))?.get(0);
     if !exists {
         return Ok(None);
     }

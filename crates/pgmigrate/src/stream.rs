@@ -144,12 +144,7 @@ fn statements(table: &Table, from_query: bool, part: &PartRow) -> (String, Strin
     let from = if whole && !from_query && table.condition.is_none() {
         format!("{relation}{list}")
     } else {
-        let mut range = format!("where ctid >= '({},0)'::pg_catalog.tid", part.first_block);
-        if let Some(end) = part.end_block {
-            range.push_str(&format!(" and ctid < '({end},0)'::pg_catalog.tid"));
-        }
-        let range = if whole { String::new() } else { range };
-        format!("(select {columns} {} {range})", selection(table))
+        format!("(select {columns} {})", rows_of(table, part))
     };
     let mut options = Vec::new();
     if table.is_portable() {
@@ -161,6 +156,18 @@ fn statements(table: &Table, from_query: bool, part: &PartRow) -> (String, Strin
     }
     let write_options = if options.is_empty() { String::new() } else { format!(" with ({})", options.join(", ")) };
     (format!("copy {from} to stdout{read_options}"), format!("copy {}{list} from stdin{write_options}", table.onto))
+}
+
+/// A part's rows as the end of a query: `from ... where ...`.
+pub(crate) fn rows_of(table: &Table, part: &PartRow) -> String {
+    let mut sql = selection(table);
+    if part.parts > 1 {
+        sql.push_str(&format!(" where ctid >= '({},0)'::pg_catalog.tid", part.first_block));
+        if let Some(end) = part.end_block {
+            sql.push_str(&format!(" and ctid < '({end},0)'::pg_catalog.tid"));
+        }
+    }
+    sql
 }
 
 async fn read_rows(

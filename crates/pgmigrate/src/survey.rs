@@ -1,5 +1,7 @@
 //! Everything that is read at both ends before anything is decided: what assess reports, and what copy and verify obey.
 
+use std::collections::BTreeSet;
+
 use pg_session::{Relation, Session};
 use runbook::Finding;
 
@@ -14,6 +16,7 @@ use crate::mapping;
 use crate::owner;
 use crate::roles::{self, Roles};
 use crate::selection::{Contents, Selection, Wanted};
+use crate::stay_behind;
 
 /// What was found, and what follows from it.
 #[derive(Debug, Clone)]
@@ -57,17 +60,22 @@ impl Survey {
         let choice = Choice::make(source, &wanted, &schemas, &managed_schemas).await?;
         let schemas = choice.schemas.clone();
         let [mut findings, mut of_extensions, mut of_roles] = [Vec::new(), Vec::new(), Vec::new()];
-        let (mut managed, mut extensions, roles, fingerprint) = tokio::try_join!(
+        let (mut managed, mut extensions, roles, fingerprint, staying) = tokio::try_join!(
             auth::managed(source, &choice, &managed_schemas, from.provider, &mut findings),
             extension::extensions(source, target, &choice, from.provider, &mut of_extensions),
             roles::roles(source, target, &choice, from.provider, &mut of_roles),
             catalog::fingerprint(source, &schemas),
+            stay_behind::stay_behind(source, target, from.provider, wanted.is_filtered()),
         )?;
         findings.append(&mut of_extensions);
         findings.append(&mut of_roles);
         managed.skipped.extend(&choice.left_out);
         findings.extend(mapping::findings(source, target, &wanted, &choice).await?);
         findings.extend(owner::findings(source, target, &wanted, &choice).await?);
+        for (entry, finding) in staying {
+            managed.skipped.insert(entry);
+            findings.extend(finding);
+        }
         let same: Vec<String> = extensions.iter().filter(|x| x.same_version()).map(|x| x.name.clone()).collect();
         let mut tables = catalog::tables(source, &schemas, &same).await?;
         tables.retain(|t| !choice.relations_left_out.contains(&t.relation));
@@ -127,6 +135,22 @@ impl Survey {
     /// What the schemas are called on the target when the copy is finished.
     pub fn schemas_on_target(&self) -> Vec<String> {
         self.schemas.iter().map(|schema| self.wanted.schema(schema).to_owned()).collect()
+    }
+
+    /// Without these relations, by oid: they stay behind.
+    pub fn leave_out(&mut self, relations: &BTreeSet<u32>) {
+        self.tables.retain(|table| !relations.contains(&table.oid));
+    }
+
+    /// Grants nothing to roles that could not be made.
+    pub fn forget_roles(&mut self, roles: &[&str]) {
+        let known = |role: &String| !roles.contains(&role.as_str());
+        for extension in &mut self.extensions {
+            extension.users.retain(known);
+        }
+        if let Some(shim) = &mut self.managed.shim {
+            shim.callers.retain(known);
+        }
     }
 
     /// Bytes of all tables, indexes aside.

@@ -1,15 +1,18 @@
 //! Takes a copy back: the target as it was before the first statement.
 //!
-//! The target was empty then, so everything in its schemas goes. What must be put back rather than dropped (comments
-//! and privileges of schemas that were there) is recorded before anything is touched. Schema `tierlift` goes last: as
-//! long as it stands, the undo can be repeated.
+//! Only what the copy made goes, as the record of its entries has it. What somebody else made since stays and is named;
+//! where that cannot be without what the copy made, nothing is touched and it is named too. What must be put back rather
+//! than dropped (comments and privileges of schemas that were there) is recorded before anything is touched. The copy's
+//! tables in schema `tierlift` go last: as long as they stand, the undo can be repeated.
 
 use pg_session::{Access, Ident, PgUrl, Session, literal};
 use runbook::Context;
 use serde::{Deserialize, Serialize};
+use tokio_postgres::error::SqlState;
 
 use crate::error::Error;
 use crate::existing::{self, DataBefore};
+use crate::large_objects;
 use crate::leftover;
 use crate::selection::Contents;
 use crate::state;
@@ -75,7 +78,7 @@ impl Before {
 /// another run's, is left alone.
 ///
 /// # Errors
-/// When something cannot be dropped or restored; calling again continues.
+/// When something cannot be dropped or restored, or others have built on it; calling again continues.
 pub async fn copy_undo(target: &PgUrl, cx: &Context) -> Result<(), Error> {
     let _lock = leftover::lock(target).await?;
     let session = Session::connect(target, Access::ReadWrite).await?;
@@ -87,61 +90,104 @@ pub async fn copy_undo(target: &PgUrl, cx: &Context) -> Result<(), Error> {
         cx.note(format!("the copy on the target, begun {}, is another run's and stays", copy.started_at));
         return Ok(());
     }
-    remove(&session, &Before::read(copy.before)?).await
+    remove(&session, &Before::read(copy.before)?, cx).await
 }
 
-/// Drops what `before` does not know and restores what it does.
-pub(crate) async fn remove(target: &Session, before: &Before) -> Result<(), Error> {
+/// Drops what the copy made and restores what `before` knows.
+pub(crate) async fn remove(target: &Session, before: &Before, cx: &Context) -> Result<(), Error> {
     leftover::end_orphans(target).await?;
     // A forgotten psql with an open transaction must not make this wait forever.
     run(target, "set lock_timeout = '30s'").await?;
     if let Some(data) = &before.data {
         existing::take_back(target, data).await?;
-        return run(target, "drop schema if exists tierlift cascade").await;
+        drop_own_functions(target).await?;
+        return forget(target).await;
     }
-    for schema in schemas(target).await? {
-        empty_schema(target, &schema.name).await?;
+    let things = things(target).await?;
+    let hanging: Vec<String> = things.iter().filter_map(Thing::hangs).collect();
+    if !hanging.is_empty() {
+        return Err(Error::InTheWay { objects: hanging });
     }
-    drop_new_globals(target, before).await?;
+    // First of all: they would watch the rest.
+    drop_new_globals(target, before, |kind| kind == "event trigger", cx).await?;
+    large_objects::remove(target).await?;
+    let (ours, others): (Vec<Thing>, Vec<Thing>) = things.into_iter().partition(|thing| thing.made);
+    drop_all(target, &ours).await?;
+    drop_own_functions(target).await?;
+    drop_new_globals(target, before, |_| true, cx).await?;
     for schema in schemas(target).await? {
         match before.schemas.iter().find(|b| b.name == schema.name) {
             Some(was) => restore_schema(target, was, &schema).await?,
-            None => run(target, &format!("drop schema if exists {} cascade", Ident(&schema.name))).await?,
+            None => drop_schema(target, &schema.name, cx).await?,
         }
     }
     for statement in default_privileges(target).await?.iter().filter(|s| !before.default_privileges.contains(s)) {
         run(target, statement).await?;
     }
     for role in &before.roles {
-        drop_role(target, role).await?;
+        drop_role(target, role, cx).await?;
     }
-    run(target, "drop schema if exists tierlift cascade").await
+    for other in others {
+        cx.note(match other.needs.filter(|_| other.part) {
+            Some(needs) => format!("{} was not made by the copy and went with {needs}", other.label),
+            None => format!("{} was not made by the copy and stays", other.label),
+        });
+    }
+    forget(target).await
 }
 
-async fn empty_schema(target: &Session, schema: &str) -> Result<(), Error> {
-    // In batches, each a transaction of its own: a schema of thousands of tables needs more locks than a server has.
+/// Something in one of the target's schemas.
+struct Thing {
+    made: bool,
+    /// As `drop` takes it.
+    kind: String,
+    name: String,
+    label: String,
+    /// What of the copy's it cannot be without, when somebody else made it.
+    needs: Option<String>,
+    /// Not a thing of its own but a part of somebody's table, which can do without it.
+    part: bool,
+}
+
+impl Thing {
+    fn hangs(&self) -> Option<String> {
+        let needs = self.needs.as_ref().filter(|_| !self.made && !self.part)?;
+        Some(format!("{} (it needs {needs})", self.label))
+    }
+}
+
+async fn things(target: &Session) -> Result<Vec<Thing>, Error> {
+    let rows = target.query(include_str!("sql/made.sql"), &[]).await.map_err(Error::on(target))?;
+    let thing = |row: &tokio_postgres::Row| Thing {
+        made: row.get(0),
+        kind: row.get(1),
+        name: row.get(2),
+        label: row.get(3),
+        needs: row.get(4),
+        part: row.get(5),
+    };
+    Ok(rows.iter().map(thing).collect())
+}
+
+async fn drop_all(target: &Session, things: &[Thing]) -> Result<(), Error> {
+    // In batches, each a transaction of its own: thousands of tables need more locks than a server has.
     const BATCH: usize = 200;
-    loop {
-        let rows = target
-            .query(include_str!("sql/droppable.sql"), &[&Ident(schema).to_string()])
-            .await
-            .map_err(Error::on(target))?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        for batch in rows.chunks(BATCH) {
-            let statements: Vec<String> = batch
-                .iter()
-                .map(|row| format!("drop {} if exists {} cascade;", row.get::<_, &str>(0), row.get::<_, &str>(1)))
-                .collect();
-            run(target, &statements.join("\n")).await?;
-        }
+    for batch in things.chunks(BATCH) {
+        let statements: String =
+            batch.iter().map(|t| format!("drop {} if exists {} cascade;\n", t.kind, t.name)).collect();
+        run(target, &statements).await?;
     }
+    Ok(())
 }
 
-async fn drop_new_globals(target: &Session, before: &Before) -> Result<(), Error> {
-    for (kind, name) in globals(target).await?.into_iter().filter(|g| !before.globals.contains(g)) {
-        run(target, &format!("drop {kind} if exists {name} cascade")).await?;
+/// What is in no schema and was made by the copy. An extension that others have come to use stays.
+async fn drop_new_globals(target: &Session, before: &Before, of: fn(&str) -> bool, cx: &Context) -> Result<(), Error> {
+    let made = made_globals(target).await?;
+    for (kind, name) in made.into_iter().filter(|g| of(&g.0) && !before.globals.contains(g)) {
+        let how = if kind == "server" { " cascade" } else { "" }; // its user mappings
+        if !run_unless_needed(target, &format!("drop {kind} if exists {name}{how}")).await? {
+            cx.note(format!("{kind} {name} stays: something that the copy did not make uses it"));
+        }
     }
     Ok(())
 }
@@ -155,6 +201,42 @@ pub(crate) async fn restore(target: &Session, was: &SchemaBefore) -> Result<(), 
 }
 
 /// Owner, comment and privileges as they were.
+/// A schema that was not there before goes if the copy made it and nothing of others is in it.
+async fn drop_schema(target: &Session, name: &str, cx: &Context) -> Result<(), Error> {
+    let made = "select from tierlift.copy_entry where left(entry, -9) = 'SCHEMA -.' || $1
+                    or (entry = 'SHIM auth' and $1 = 'auth') or entry = 'EXTENSION SCHEMA ' || $1 limit 1";
+    if target.query_opt(made, &[&name]).await.map_err(Error::on(target))?.is_none() {
+        cx.note(format!("schema {name} was not made by the copy and stays"));
+    } else if !run_unless_needed(target, &format!("drop schema if exists {}", Ident(name))).await? {
+        cx.note(format!("schema {name} stays: it holds what the copy did not make"));
+    }
+    Ok(())
+}
+
+/// The functions of the triggers on the copy's own tables, before the language that they are written in.
+async fn drop_own_functions(target: &Session) -> Result<(), Error> {
+    const FUNCTIONS: &str = "select distinct format('drop function %s cascade;', g.tgfoid::regprocedure)
+                               from pg_trigger g join pg_class c on c.oid = g.tgrelid
+                              where c.relnamespace = 'tierlift'::regnamespace and c.relname ~ '^copy' and not g.tgisinternal";
+    let rows = target.query(FUNCTIONS, &[]).await.map_err(Error::on(target))?;
+    for row in rows {
+        run(target, row.get(0)).await?;
+    }
+    Ok(())
+}
+
+/// Drops the copy's own tables, and schema tierlift when nothing else is kept there.
+async fn forget(target: &Session) -> Result<(), Error> {
+    const TABLES: &str = "select oid::regclass::text from pg_class
+                           where relnamespace = 'tierlift'::regnamespace and relkind = 'r' and relname ~ '^copy' order by 1";
+    let rows = target.query(TABLES, &[]).await.map_err(Error::on(target))?;
+    let tables: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    run(target, &format!("drop table {}", tables.join(", "))).await?;
+    run_unless_needed(target, "drop schema tierlift").await?;
+    Ok(())
+}
+
+/// Comment and privileges as they were.
 async fn restore_schema(target: &Session, was: &SchemaBefore, is: &SchemaBefore) -> Result<(), Error> {
     let name = Ident(&was.name);
     if was.owner != is.owner {
@@ -183,7 +265,7 @@ async fn default_privileges(target: &Session) -> Result<Vec<String>, Error> {
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-async fn drop_role(target: &Session, role: &str) -> Result<(), Error> {
+async fn drop_role(target: &Session, role: &str, cx: &Context) -> Result<(), Error> {
     let exists = target
         .query_opt("select from pg_roles where rolname = $1", &[&role])
         .await
@@ -192,7 +274,10 @@ async fn drop_role(target: &Session, role: &str) -> Result<(), Error> {
     if !exists {
         return Ok(());
     }
-    run(target, &format!("drop role if exists {}", Ident(role))).await
+    if !run_unless_needed(target, &format!("drop role if exists {}", Ident(role))).await? {
+        cx.note(format!("role {role} stays: it owns, or has privileges on, what the copy did not make"));
+    }
+    Ok(())
 }
 
 async fn schemas(target: &Session) -> Result<Vec<SchemaBefore>, Error> {
@@ -206,9 +291,30 @@ async fn schemas(target: &Session) -> Result<Vec<SchemaBefore>, Error> {
         .collect()
 }
 
+/// Those that the copy recorded.
+async fn made_globals(target: &Session) -> Result<Vec<(String, String)>, Error> {
+    let sql = concat!(
+        "with g (kind, name, record) as (\n",
+        include_str!("sql/globals.sql"),
+        ")\nselect kind, name from g where exists (select from tierlift.copy_entry e
+             where replace(g.record, '\"', '') in (replace(e.entry, '\"', ''), replace(left(e.entry, -9), '\"', '')))"
+    );
+    let rows = target.query(sql, &[]).await.map_err(Error::on(target))?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
 async fn globals(target: &Session) -> Result<Vec<(String, String)>, Error> {
     let rows = target.query(include_str!("sql/globals.sql"), &[]).await.map_err(Error::on(target))?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// False when the server says that something else needs it.
+async fn run_unless_needed(target: &Session, sql: &str) -> Result<bool, Error> {
+    match target.batch_execute(sql).await {
+        Ok(()) => Ok(true),
+        Err(error) if error.code() == Some(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST) => Ok(false),
+        Err(error) => Err(Error::on(target)(error)),
+    }
 }
 
 async fn run(target: &Session, sql: &str) -> Result<(), Error> {

@@ -2,24 +2,25 @@
 //! found by their keys.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use pg_session::{Access, PgUrl, Relation, Session};
-use runbook::{Context, Progress};
+use runbook::Context;
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
 
-use crate::catalog::{self, Table};
+use crate::catalog::{self, Column, Table};
+use crate::endpoint;
+use crate::ends::{self, End, Pair, TableEnd};
 use crate::error::Error;
-use crate::finish;
+use crate::finish::{self, Position};
+use crate::large_object;
 use crate::locate;
 use crate::mapping;
-use crate::queue::Queue;
-use crate::row_hash::RowHash;
+use crate::refused::{self, Absent, LeftOut};
+use crate::row_hash::{self, RowHash};
 use crate::selection::{Contents, Selection};
 use crate::state;
+use crate::sums::{self, Sum};
 use crate::survey::Survey;
 
 /// What to compare.
@@ -75,6 +76,26 @@ pub struct Mismatch {
     pub target: Option<String>,
 }
 
+/// How many rows of one table differ.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct TableDifference {
+    /// The table.
+    pub table: String,
+    /// Rows on the source only.
+    pub missing: u64,
+    /// Rows on the target only.
+    pub extra: u64,
+    /// Rows on both sides with another value.
+    pub changed: u64,
+}
+
+impl TableDifference {
+    /// Of every kind.
+    pub fn rows(&self) -> u64 {
+        self.missing + self.extra + self.changed
+    }
+}
+
 /// The outcome of a comparison.
 #[derive(Debug, Clone, Serialize)]
 pub struct Verification {
@@ -82,18 +103,26 @@ pub struct Verification {
     pub tables: u64,
     /// Rows compared, as the source has them.
     pub rows: u64,
+    /// Large objects compared.
+    pub large_objects: u64,
+    /// Every table with differing rows, and how many there are.
+    pub differing: Vec<TableDifference>,
     /// What differs; at most `limit` rows a table.
     pub mismatches: Vec<Mismatch>,
     /// True when a table has more differences than are listed.
     pub truncated: bool,
+    /// What is not on the target because the copy was told to leave out what is refused there; no difference, and not
+    /// compared.
+    pub left_out: Vec<LeftOut>,
     /// Wall-clock seconds.
     pub seconds: f64,
 }
 
 impl Verification {
-    /// Whether both ends hold the same.
+    /// Whether everything that was compared is the same; see `left_out` for what was not.
     pub fn is_equal(&self) -> bool {
-        self.mismatches.is_empty()
+        // With a limit of 0 nothing is listed.
+        self.mismatches.is_empty() && self.differing.is_empty() && !self.truncated
     }
 }
 
@@ -115,51 +144,128 @@ impl std::fmt::Display for Mismatch {
     }
 }
 
-/// Rows and their summed hashes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Sum {
-    pub rows: i64,
-    /// Sums rather than exclusive-or: a row that is there twice must not vanish.
-    pub hash: i128,
+impl std::fmt::Display for TableDifference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let counts =
+            [(self.missing, "missing on the target"), (self.extra, "only on the target"), (self.changed, "changed")];
+        let counts: Vec<String> =
+            counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        write!(f, "{}: {} row(s) differ: {}", self.table, self.rows(), counts.join(", "))
+    }
 }
 
-/// Compares every table of the source with the target's of the same name, sequences, and that every object is there.
-/// The target may hold more: other tables, other columns.
+/// Compares every table of the source with the target's of the same name, sequences, large objects, and that every object
+/// is there. The target may hold more: other tables, other columns.
+///
+/// Both ends are read in one snapshot each and not written to.
 ///
 /// # Errors
 /// When something could not be read; differences are no error.
 pub async fn verify(options: &VerifyOptions, cx: &Context) -> Result<Verification, Error> {
+    compare(options, None, cx).await?.close().await
+}
+
+/// What was compared, and what is needed to mend it. Both ends' snapshots are held as long as it lives.
+pub(crate) struct Comparison {
+    pub source: End,
+    pub target: End,
+    pub survey: Survey,
+    /// Tables whose rows differ, with their sums.
+    pub differing: Vec<(Pair, Sum, Sum)>,
+    /// The other tables: oid on the target, and name.
+    pub equal: Vec<(u32, Relation)>,
+    /// Sequences to be set, as the source has them.
+    pub sequences: Vec<Position>,
+    /// Large objects to be written, as the source has them.
+    pub large_objects: Vec<large_object::Object>,
+    pub verification: Verification,
+}
+
+impl Comparison {
+    /// Lets go of both snapshots.
+    pub async fn close(self) -> Result<Verification, Error> {
+        tokio::try_join!(ends::release(&self.source.session), ends::release(&self.target.session))?;
+        Ok(self.verification)
+    }
+}
+
+/// Compares all tables, or only these.
+pub(crate) async fn compare(
+    options: &VerifyOptions,
+    only: Option<&BTreeSet<Relation>>,
+    cx: &Context,
+) -> Result<Comparison, Error> {
     let began = Instant::now();
-    let (source, target) = tokio::try_join!(
-        Session::connect(&options.source, Access::ReadOnly),
-        Session::connect(&options.target, Access::ReadOnly)
-    )?;
+    let (checked, connected) = tokio::join!(endpoint::check(&options.source, &options.target), async {
+        tokio::try_join!(
+            Session::connect(&options.source, Access::ReadOnly),
+            Session::connect(&options.target, Access::ReadOnly)
+        )
+    });
+    checked?;
+    let (source, target) = connected?;
     let selection = selection(options, &target, cx).await?;
     let survey = Survey::take(&source, &target, &selection).await?;
+    let decisions = refused::recorded(&target).await?;
+    let absent = Absent::read(&source, &decisions).await?;
+    let (source, target) = tokio::try_join!(End::hold(source), End::hold(target))?;
+    let seed = row_hash::random_seed();
     let mut mismatches = Vec::new();
-    let mut pairs = pairs(&survey, &target, &mut mismatches).await?;
+    let mut pairs = pairs(&survey, &target.session, seed, &absent, &mut mismatches).await?;
     if survey.wanted.contents == Contents::SchemaOnly {
         pairs.clear(); // their columns have been compared, and there are no rows
     }
-    let sums = sums(options, &pairs, cx).await?;
-    let mut truncated = false;
-    for (pair, (from, to)) in pairs.iter().zip(&sums) {
-        if from != to {
-            let found = locate::locate(&source, &target, pair, from.rows.max(to.rows), options.limit).await?;
-            truncated |= found.len() > options.limit;
-            mismatches.extend(found.into_iter().take(options.limit));
+    pairs.retain(|pair| only.is_none_or(|only| only.contains(pair.relation())));
+    let sums = sums::sums(&source, &target, &pairs, jobs(options), cx).await?;
+    let (tables, rows) = (pairs.len() as u64, sums.iter().map(|(from, _)| catalog::unsigned(from.rows)).sum());
+    let (mut differing, mut equal) = (Vec::new(), Vec::new());
+    for (pair, (from, to)) in pairs.into_iter().zip(sums) {
+        if from == to {
+            equal.push((pair.target.table.oid, pair.target.table.relation));
+        } else {
+            differing.push((pair, from, to));
         }
     }
-    mismatches.extend(sequences(&source, &target, &survey).await?);
-    if survey.wanted.contents != Contents::DataOnly {
-        mismatches.extend(structure(&source, &target, &survey).await?);
+    let mut counts = Vec::new();
+    let mut truncated = false;
+    for (pair, from, to) in &differing {
+        let rows = from.rows.max(to.rows);
+        let found = locate::locate(&source.session, &target.session, pair, rows, options.limit).await?;
+        truncated |= found.mismatches.len() > options.limit || found.difference.rows() > options.limit as u64;
+        mismatches.extend(found.mismatches.into_iter().take(options.limit));
+        counts.push(found.difference);
     }
-    Ok(Verification {
-        tables: pairs.len() as u64,
-        rows: sums.iter().map(|(from, _)| catalog::unsigned(from.rows)).sum(),
+    let (sequences, unequal) = sequences(&source.session, &target.session, &survey, &absent).await?;
+    mismatches.extend(unequal);
+    let objects = if survey.wanted.large_objects() {
+        large_object::compare(&source.session, &target.session, seed).await?
+    } else {
+        large_object::Objects::default()
+    };
+    truncated |= objects.differing.len() > options.limit;
+    mismatches.extend(objects.differing.iter().take(options.limit).map(large_object::Object::mismatch));
+    if survey.wanted.contents != Contents::DataOnly {
+        mismatches.extend(structure(&source.session, &target.session, &survey, &absent).await?);
+    }
+    let verification = Verification {
+        tables,
+        rows,
+        large_objects: objects.compared,
+        differing: counts,
         mismatches,
         truncated,
+        left_out: refused::listed(&decisions),
         seconds: began.elapsed().as_secs_f64(),
+    };
+    Ok(Comparison {
+        source,
+        target,
+        survey,
+        differing,
+        equal,
+        sequences,
+        large_objects: objects.differing,
+        verification,
     })
 }
 
@@ -183,21 +289,26 @@ async fn selection(options: &VerifyOptions, target: &Session, cx: &Context) -> R
     Ok(selection)
 }
 
-/// A table as both ends have it.
-#[derive(Debug, Clone)]
-pub(crate) struct Pair {
-    pub source: Table,
-    pub target: Table,
-    pub hash: RowHash,
+/// Sessions on each end.
+fn jobs(options: &VerifyOptions) -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    options.jobs.unwrap_or(cores.clamp(2, 8)).max(1)
 }
 
-async fn pairs(survey: &Survey, target: &Session, mismatches: &mut Vec<Mismatch>) -> Result<Vec<Pair>, Error> {
+async fn pairs(
+    survey: &Survey,
+    target: &Session,
+    seed: i64,
+    absent: &Absent,
+    mismatches: &mut Vec<Mismatch>,
+) -> Result<Vec<Pair>, Error> {
     let mut schemas: Vec<String> =
         survey.tables.iter().map(|t| survey.wanted.schema(&t.relation.schema).to_owned()).collect();
     schemas.sort();
     schemas.dedup();
+    let same: Vec<String> = survey.extensions.iter().filter(|x| x.same_version()).map(|x| x.name.clone()).collect();
     let there: BTreeMap<Relation, Table> =
-        catalog::tables(target, &schemas, &[]).await?.into_iter().map(|t| (t.relation.clone(), t)).collect();
+        catalog::tables(target, &schemas, &same).await?.into_iter().map(|t| (t.relation.clone(), t)).collect();
     let mut pairs = Vec::new();
     for table in &survey.tables {
         let missing = |column| Mismatch {
@@ -209,131 +320,33 @@ async fn pairs(survey: &Survey, target: &Session, mismatches: &mut Vec<Mismatch>
             target: None,
         };
         let Some(twin) = there.get(&survey.wanted.relation(&table.relation)) else {
-            mismatches.push(missing(None));
+            if !absent.relations.contains(&table.relation) {
+                mismatches.push(missing(None));
+            }
             continue;
         };
-        let has = |name: &str| twin.columns.iter().any(|c| c.name == name);
-        let (common, gone): (Vec<_>, Vec<_>) = table.columns.iter().partition(|c| has(&c.name));
-        mismatches.extend(gone.into_iter().map(|c| missing(Some(c.name.clone()))));
-        let hash = RowHash::new(&common, &table.key);
-        pairs.push(Pair { source: table.clone(), target: twin.clone(), hash });
+        let mut common: Vec<(&Column, &Column)> = Vec::new();
+        for column in &table.columns {
+            match twin.columns.iter().find(|c| c.name == column.name) {
+                Some(other) => common.push((column, other)),
+                None => mismatches.push(missing(Some(column.name.clone()))),
+            }
+        }
+        let turned: Vec<_> = common.iter().map(|(a, b)| (*b, *a)).collect();
+        let source = TableEnd { table: table.clone(), hash: RowHash::new(&common, &table.key, seed) };
+        let target = TableEnd { table: twin.clone(), hash: RowHash::new(&turned, &table.key, seed) };
+        pairs.push(Pair { source, target });
     }
     Ok(pairs)
 }
 
-/// Part `part` of `parts` of one table, on both ends at once.
-struct Slice {
-    table: usize,
-    part: u64,
-    parts: u64,
-}
-
-/// Tables are hashed in slices of this size, so that several workers can share a large one.
-const SLICE_BYTES: u64 = 64 * 1024 * 1024;
-
-async fn sums(options: &VerifyOptions, pairs: &[Pair], cx: &Context) -> Result<Vec<(Sum, Sum)>, Error> {
-    let queue = Queue::new();
-    for (table, pair) in pairs.iter().enumerate() {
-        let bytes = pair.source.bytes.max(pair.target.bytes);
-        let parts = (bytes / SLICE_BYTES).clamp(1, 10_000);
-        for part in 0..parts {
-            queue.push(bytes / parts, Slice { table, part, parts });
-        }
-    }
-    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let jobs = options.jobs.unwrap_or(cores.clamp(2, 8)).clamp(1, pairs.len().max(1) * 8);
-    let shared = Arc::new(Shared {
-        queue,
-        pairs: pairs.to_vec(),
-        sums: Mutex::new(vec![(Sum::default(), Sum::default()); pairs.len()]),
-        rows: AtomicU64::new(0),
-        rows_total: pairs.iter().map(|p| p.source.rows_estimate).sum(),
-        cx: cx.clone(),
-    });
-    let mut workers = JoinSet::new();
-    for _ in 0..jobs {
-        workers.spawn(worker(Arc::clone(&shared), options.source.clone(), options.target.clone()));
-    }
-    while let Some(ended) = workers.join_next().await {
-        ended.map_err(|e| Error::Internal(format!("a verify worker ended abnormally: {e}")))??;
-    }
-    shared.report(true);
-    let sums = shared.sums.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(sums.clone())
-}
-
-struct Shared {
-    queue: Queue<Slice>,
-    pairs: Vec<Pair>,
-    sums: Mutex<Vec<(Sum, Sum)>>,
-    rows: AtomicU64,
-    rows_total: u64,
-    cx: Context,
-}
-
-impl Shared {
-    fn add(&self, table: usize, from: Sum, to: Sum) {
-        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
-        let (source, target) = &mut sums[table];
-        for (sum, more) in [(source, from), (target, to)] {
-            sum.rows += more.rows;
-            sum.hash += more.hash;
-        }
-        drop(sums);
-        self.rows.fetch_add(catalog::unsigned(from.rows), Ordering::Relaxed);
-        self.report(false);
-    }
-
-    fn report(&self, finished: bool) {
-        let rows = self.rows.load(Ordering::Relaxed);
-        let rows_total = if finished { Some(rows) } else { (self.rows_total > 0).then(|| self.rows_total.max(rows)) };
-        self.cx.progress(Progress { item: "verify".into(), rows, rows_total, finished, ..Progress::default() });
-    }
-}
-
-async fn worker(shared: Arc<Shared>, source: PgUrl, target: PgUrl) -> Result<(), Error> {
-    let (source, target) =
-        tokio::try_join!(Session::connect(&source, Access::ReadOnly), Session::connect(&target, Access::ReadOnly))?;
-    while let Some(slice) = shared.queue.take().await {
-        let pair = &shared.pairs[slice.table];
-        let (from, to) = tokio::try_join!(
-            sum(&source, &pair.source, &pair.hash, &slice, "source"),
-            sum(&target, &pair.target, &pair.hash, &slice, "target")
-        )?;
-        shared.add(slice.table, from, to);
-        shared.queue.finish();
-    }
-    Ok(())
-}
-
-async fn sum(
-    session: &Session,
-    table: &Table,
-    hash: &RowHash,
-    slice: &Slice,
-    side: &'static str,
-) -> Result<Sum, Error> {
-    let mut range = String::new();
-    if slice.parts > 1 {
-        // Each end cuts its own blocks: the sums of all slices are the table's whichever way it is cut.
-        let block = |part: u64| table.pages * part / slice.parts;
-        range = format!(" where ctid >= '({},0)'::tid", block(slice.part));
-        if slice.part + 1 < slice.parts {
-            range.push_str(&format!(" and ctid < '({},0)'::tid", block(slice.part + 1)));
-        }
-    }
-    let sql = format!("select count(*), coalesce(sum({}), 0)::text from {}{range}", hash.row, table.rows_sql());
-    let label = table.relation.label();
-    let row = session.query_one(&sql, &[]).await.map_err(Error::table(&label, side))?;
-    Ok(Sum { rows: row.get(0), hash: whole_number(row.get(1))? })
-}
-
-/// A sum of 64-bit integers, which Postgres gives as numeric.
-pub(crate) fn whole_number(text: &str) -> Result<i128, Error> {
-    text.parse().map_err(|_| Error::Internal(format!("a sum of hashes came back as {text:?}")))
-}
-
-async fn sequences(source: &Session, target: &Session, survey: &Survey) -> Result<Vec<Mismatch>, Error> {
+/// Sequences whose next value differs, and every difference.
+async fn sequences(
+    source: &Session,
+    target: &Session,
+    survey: &Survey,
+    absent: &Absent,
+) -> Result<(Vec<Position>, Vec<Mismatch>), Error> {
     let (left_out, nothing) = (&survey.choice.relations_left_out, BTreeSet::new());
     let there = survey.schemas_on_target();
     let with_values = survey.wanted.contents != Contents::SchemaOnly;
@@ -341,29 +354,42 @@ async fn sequences(source: &Session, target: &Session, survey: &Survey) -> Resul
         finish::sequences(source, &survey.schemas, left_out),
         finish::sequences(target, &there, &nothing)
     )?;
-    let shown = |p: &finish::Position| format!("{}{}", p.last_value, if p.is_called { "" } else { " (not yet used)" });
-    Ok(from
-        .iter()
-        .filter_map(|position| {
-            let name = survey.wanted.relation(&position.relation);
-            let twin = to.iter().find(|p| p.relation == name);
-            let same = |twin: &finish::Position| {
-                !with_values || (twin.last_value, twin.is_called) == (position.last_value, position.is_called)
-            };
-            (!twin.is_some_and(same)).then(|| Mismatch {
-                table: format!("sequence {}", position.relation.label()),
-                key: None,
-                column: None,
-                kind: if twin.is_some() { MismatchKind::Sequence } else { MismatchKind::Missing },
-                source: Some(shown(position)),
-                target: twin.map(shown),
-            })
-        })
-        .collect())
+    let shown = |p: &Position| format!("{}{}", p.last_value, if p.is_called { "" } else { " (not yet used)" });
+    let (mut to_set, mut mismatches) = (Vec::new(), Vec::new());
+    for position in from {
+        let name = survey.wanted.relation(&position.relation);
+        let twin = to.iter().find(|p| p.relation == name);
+        let same = |twin: &Position| {
+            !with_values || (twin.last_value, twin.is_called) == (position.last_value, position.is_called)
+        };
+        if twin.is_some_and(same) {
+            continue;
+        }
+        if twin.is_none() && absent.relations.contains(&position.relation) {
+            continue; // left out by decision
+        }
+        mismatches.push(Mismatch {
+            table: format!("sequence {}", position.relation.label()),
+            key: None,
+            column: None,
+            kind: if twin.is_some() { MismatchKind::Sequence } else { MismatchKind::Missing },
+            source: Some(shown(&position)),
+            target: twin.map(shown),
+        });
+        if twin.is_some() {
+            to_set.push(position);
+        }
+    }
+    Ok((to_set, mismatches))
 }
 
 /// Objects of the source that the target lacks, those aside that assess said would not come.
-async fn structure(source: &Session, target: &Session, survey: &Survey) -> Result<Vec<Mismatch>, Error> {
+async fn structure(
+    source: &Session,
+    target: &Session,
+    survey: &Survey,
+    absent: &Absent,
+) -> Result<Vec<Mismatch>, Error> {
     let sql = concat!(include_str!("sql/app_objects.sql"), include_str!("sql/structure.sql"));
     let schemas_there = survey.schemas_on_target();
     let (from, to) =
@@ -373,7 +399,10 @@ async fn structure(source: &Session, target: &Session, survey: &Survey) -> Resul
     let there: BTreeSet<String> = to.iter().map(|row| row.get(2)).collect();
     Ok(from
         .iter()
-        .filter(|row| !survey.managed.skipped.contains(&(row.get(0), row.get(1))))
+        .filter(|row| {
+            let id = (row.get(0), row.get(1));
+            !survey.managed.skipped.contains(&id) && !absent.ids.contains(&id)
+        })
         .map(|row| row.get::<_, String>(2))
         .filter(|label| !there.contains(&mapping::label(&survey.wanted, label)))
         .map(|table| Mismatch {

@@ -25,7 +25,8 @@ pub(crate) async fn read(session: &Session, schemas: &[String], left_out: &[u32]
                from pg_class c
                join pg_namespace n on n.oid = c.relnamespace
                join pg_stat_all_tables s on s.relid = c.oid
-              where c.relkind = 'r' and n.nspname = any ($1) and c.oid <> all ($2)",
+              where c.relkind = 'r' and c.oid <> all ($2)
+                and (n.nspname = any ($1) or c.oid = 'pg_largeobject'::regclass)",
             &[&schemas, &left_out],
         )
         .await

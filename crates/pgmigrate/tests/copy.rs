@@ -93,10 +93,10 @@ async fn assess_says_what_stays_behind_and_changes_nothing() {
         assert!(found, "{object} in {:#?}", seen.findings);
     };
     for object in [
-        "table auth.users",
-        "schema auth",
+        "constraint messages_user_id_fkey",
+        "policy Conversations are private",
         "on_auth_user_created",
-        "roles ",
+        "role service_role",
         "event trigger",
         "publication",
         "schemas auth",

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use pgmigrate::OnRefused;
 use pgmigrate::Rate;
 
 /// Move an application up (or back down) an infrastructure tier: planned, verified row by row, undoable.
@@ -24,7 +25,8 @@ Exit codes:
   2 changes pending (dry run)    8 outside the window
   3 invalid input                9 approval missing
   4 a gate or finding stops it  10 plan stale or consumed
-  5 failed and unwound          11 paused   12 past the point of no return";
+    or the copy is incomplete   11 paused
+  5 failed and unwound          12 past the point of no return";
 
 /// Options every command takes.
 #[derive(Debug, Clone, Args)]
@@ -212,24 +214,6 @@ pub struct SelectionArgs {
     pub conditions: Vec<String>,
 }
 
-const FILTER_HELP: &str = "\
-Names are case-sensitive; * takes any characters, ? one. A name with dots, quotes or wildcards
-of its own goes into double quotes. --exclude wins over --include. A filter that matches nothing
-is an error. What cannot be without something left out (a foreign key, a view) is left out too
-and named; a table never is: then nothing starts.
-
-Examples:
-  --exclude audit --exclude 'public.*_log' --include 'public.\"Mood Entries\"'
-  --where \"public.events=created_at >= '2026-01-01'\"
-  --schema-only --map-schema public=app --map-owner postgres=app_owner";
-
-const VERIFY_HELP: &str = "\
-Without any filter, what a copy on the target was made with is compared.
-
-Examples:
-  tierlift pg verify --source env:OLD_URL --target env:NEW_URL
-  tierlift pg verify --source env:OLD_URL --target env:NEW_URL --include 'public.messages'";
-
 /// `pg ...`.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -239,10 +223,16 @@ Examples:
   tierlift pg verify --source env:OLD_URL --target env:NEW_URL --json
   tierlift pg copy   ... --exclude audit --exclude 'public.*_log' --where \"public.events=created_at >= '2026-01-01'\"
   tierlift pg copy   ... --schema-only --map-schema public=app --map-owner postgres=app_owner
-  tierlift pg copy   ... --max-rate 20MB/s --max-source-sessions 10")]
+  tierlift pg copy   ... --max-rate 20MB/s --max-source-sessions 10
+  tierlift pg verify --source env:OLD_URL --target env:NEW_URL --repair-sql repair.sql")]
 pub enum PgCommand {
-    /// Look at both databases and say what stands in the way (exit 4 when something does)
-    #[command(after_help = FILTER_HELP)]
+    /// Look at both databases: what stands in the way (exit 4 when something does), what will differ, how long it takes
+    #[command(after_help = "\
+Examples:
+  tierlift pg assess --source env:OLD_URL --target env:NEW_URL
+  tierlift pg assess --source env:OLD_URL --target env:NEW_URL --json | jq '.assessment.findings[]'
+
+Changes nothing. The text says the same of several objects once; --json names every one.")]
     Assess {
         /// The databases.
         #[command(flatten)]
@@ -251,8 +241,9 @@ pub enum PgCommand {
         #[command(flatten)]
         selection: SelectionArgs,
     },
-    /// Copy the source, whole or filtered, into an empty target
-    #[command(after_help = FILTER_HELP)]
+    /// Copy the source, whole or filtered, into an empty target; the same command continues a copy that was interrupted
+    /// (exit 4 when something stops it or was left out)
+    #[command(after_help = COPY_EXAMPLES)]
     Copy {
         /// The databases.
         #[command(flatten)]
@@ -269,24 +260,79 @@ pub enum PgCommand {
         /// Start no further reader while the source has more active sessions than this beside ours; one always goes on
         #[arg(long, value_name = "N")]
         max_source_sessions: Option<u32>,
+        /// Cut tables larger than this into parts of about this size (default: only where it is worth it)
+        #[arg(long, value_name = "MB", value_parser = at_least_one)]
+        split_mb: Option<usize>,
+        /// How long to wait and try again without getting on, when a server or a connection breaks off; 0: not at all
+        #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+        retry: u64,
+        /// What to do when the target refuses an object: stop before any row is copied, or skip it and what needs it
+        #[arg(long, value_name = "stop|skip", default_value = "stop", value_parser = on_refused)]
+        on_refused: OnRefused,
         /// Do not ask before starting
         #[arg(long, short)]
         yes: bool,
     },
     /// Compare the contents of both databases row by row (exit 0 equal, 4 different)
-    #[command(after_help = VERIFY_HELP)]
-    Verify {
-        /// The databases.
-        #[command(flatten)]
-        pair: Pair,
-        /// What of the source.
-        #[command(flatten)]
-        selection: SelectionArgs,
-        /// Tables compared at once (default: what both ends can take)
-        #[arg(long, value_parser = at_least_one)]
-        jobs: Option<usize>,
-    },
+    Verify(Box<VerifyArgs>),
 }
+
+/// `pg verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tierlift pg verify --source env:OLD_URL --target env:NEW_URL
+  tierlift pg verify --source env:OLD_URL --target env:NEW_URL --repair-sql repair.sql
+  tierlift pg verify --source env:OLD_URL --target env:NEW_URL --repair --yes
+  tierlift pg verify --source env:OLD_URL --target env:NEW_URL --include 'public.messages'
+
+Without any filter, what a copy on the target was made with is compared. Nothing is changed without --repair, and nothing on the source ever. --repair makes the
+target equal to the source, one transaction a table: rows that only the target has are
+deleted. It is refused while others are connected to the target, because what they wrote
+would be undone. --repair-sql writes the same as SQL for psql, to review it first; the
+file holds rows of the application, only its owner may read it.
+
+After a repair the touched tables are compared again: exit 0 only when all is equal.")]
+pub struct VerifyArgs {
+    /// The databases.
+    #[command(flatten)]
+    pub pair: Pair,
+    /// What of the source.
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+    /// Sessions on each end that read at once (default: as many as this machine has cores)
+    #[arg(long, value_parser = at_least_one)]
+    pub jobs: Option<usize>,
+    /// Differing rows named for each table; all are counted
+    #[arg(long, value_name = "ROWS", default_value_t = 20)]
+    pub limit: usize,
+    /// Write the SQL that makes the target equal to the source to this new file (exit 4 when there is any)
+    #[arg(long, value_name = "FILE")]
+    pub repair_sql: Option<PathBuf>,
+    /// Make the target equal to the source
+    #[arg(long, conflicts_with = "repair_sql")]
+    pub repair: bool,
+    /// Do not ask before the repair
+    #[arg(long, short, requires = "repair")]
+    pub yes: bool,
+}
+
+const COPY_EXAMPLES: &str = "\
+Examples:
+  tierlift pg copy --source env:OLD_URL --target env:NEW_URL --yes
+  tierlift pg copy --source env:OLD_URL --target env:NEW_URL --on-refused skip --yes
+  tierlift pg copy ... --exclude audit --exclude 'public.*_log' --include 'public.\"Mood Entries\"'
+  tierlift pg copy ... --where \"public.events=created_at >= '2026-01-01'\"
+  tierlift pg copy ... --schema-only --map-schema public=app --map-owner postgres=app_owner
+
+Names in filters are case-sensitive; * takes any characters, ? one. A name with dots, quotes or wildcards
+of its own goes into double quotes. --exclude wins over --include. A filter that matches nothing is an
+error. What cannot be without something left out (a foreign key, a view) is left out too and named; a
+table never is: then nothing starts.
+
+Whatever the target refuses is found before any row is copied. With --on-refused stop (the default)
+all of it is listed with the server's own words and the target is left as it was. With skip it is left
+out together with what needs it; each such object is listed by name, and the command exits 4.";
 
 /// The column that holds embeddings and the text they are made from.
 #[derive(Debug, Args)]
@@ -378,6 +424,14 @@ pub enum VectorCommand {
         #[arg(long)]
         probes: Option<u32>,
     },
+}
+
+fn on_refused(text: &str) -> Result<OnRefused, String> {
+    match text {
+        "stop" => Ok(OnRefused::Stop),
+        "skip" => Ok(OnRefused::Skip),
+        _ => Err("must be stop or skip".to_owned()),
+    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -10,7 +10,8 @@ pub const INTERNAL: u8 = 1;
 pub const PENDING: u8 = 2;
 /// The input can't be used: arguments, files, URLs, credentials, unreachable hosts. Nothing changed.
 pub const INVALID_INPUT: u8 = 3;
-/// A gate or an assess finding stops it, or contents differ. Nothing changed.
+/// A gate or an assess finding stops it, or contents differ, and nothing changed; or it was done, and what the target
+/// refuses was left out as asked, so that somebody must look.
 pub const BLOCKED: u8 = 4;
 /// Failed, and everything was put back.
 pub const UNWOUND: u8 = 5;

@@ -1,5 +1,6 @@
 //! The composition root: command line, settings, progress, exit codes. The only crate (with xtask) that prints.
 
+mod assess_text;
 mod cli;
 mod commands;
 pub mod exit;

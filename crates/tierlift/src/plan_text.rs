@@ -1,10 +1,10 @@
 //! A plan as a person reads it.
 
-use runbook::{Effect, Plan, Severity, StepPreview, UsdRange};
+use runbook::{Effect, Plan, StepPreview, UsdRange};
 
 use crate::output::{data, program};
 use crate::reporter::severity_word;
-use crate::style::{bytes, colour, count, dollars, paint, seconds};
+use crate::style::{bytes, colour, count, dollars, paint, seconds, severity_colour, wrapped};
 
 /// A finding's text is broken at this width; with its indent it fits a terminal of 100 columns.
 const FINDING_COLUMNS: usize = 84;
@@ -36,13 +36,8 @@ pub fn print_plan(plan: &Plan, previews: &[StepPreview]) {
         if !step.undo.is_empty() {
             data(format_args!("      undo: {}", step.undo));
         }
-        for finding in seen.iter().flat_map(|s| &s.preview.findings) {
-            let code = match finding.severity {
-                Severity::Blocks => "31",
-                Severity::Changes => "33",
-                Severity::Note => "2",
-            };
-            let word = paint(on, code, severity_word(finding.severity));
+        for finding in seen.iter().flat_map(|s| pgmigrate::grouped(&s.preview.findings)) {
+            let word = paint(on, severity_colour(finding.severity), severity_word(finding.severity));
             let text = format!("{}: {}; {}", finding.object, finding.message, finding.remedy);
             let mut lines = wrapped(&text, FINDING_COLUMNS).into_iter();
             data(format_args!("      {word} {}", lines.next().unwrap_or_default()));
@@ -86,37 +81,6 @@ pub fn print_head(plan: &Plan) {
     }
 }
 
-/// Breaks a text between words so that no line is longer than `columns`, unless a word is.
-fn wrapped(text: &str, columns: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let line = lines.last_mut().expect("there is always a last line");
-        if line.is_empty() {
-            line.push_str(word);
-        } else if line.chars().count() + 1 + word.chars().count() <= columns {
-            line.push(' ');
-            line.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines
-}
-
 fn range(range: &UsdRange) -> String {
     dollars(range.low_cents as f64 / 100.0, Some(range.high_cents as f64 / 100.0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_findings_are_broken_between_words() {
-        let check = |text: &str, columns: usize, expect: &[&str]| assert_eq!(wrapped(text, columns), expect, "{text}");
-        check("", 10, &[""]);
-        check("one two", 10, &["one two"]);
-        check("one two three", 7, &["one two", "three"]);
-        check("unbreakable_word and more", 8, &["unbreakable_word", "and more"]);
-    }
 }

@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal;
 
+use runbook::Severity;
+
 /// `1234567` -> `1,234,567`.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();
@@ -60,6 +62,32 @@ pub fn paint(on: bool, code: &str, text: &str) -> String {
     if on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
+/// Breaks a text between words so that no line is longer than `columns`, unless a word is.
+pub fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is always a last line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= columns {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+/// The ANSI style of a severity.
+pub fn severity_colour(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Blocks => "31",
+        Severity::Changes => "33",
+        Severity::Note => "2",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +107,14 @@ mod tests {
         check(dollars(800.0, Some(1200.0)), "$800-1,200");
         check(dollars(500.0, None), "$500+");
         check(dollars(0.0, Some(0.0)), "$0");
+    }
+
+    #[test]
+    fn long_findings_are_broken_between_words() {
+        let check = |text: &str, columns: usize, expect: &[&str]| assert_eq!(wrapped(text, columns), expect, "{text}");
+        check("", 10, &[""]);
+        check("one two", 10, &["one two"]);
+        check("one two three", 7, &["one two", "three"]);
+        check("unbreakable_word and more", 8, &["unbreakable_word", "and more"]);
     }
 }

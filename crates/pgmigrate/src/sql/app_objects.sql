@@ -1,5 +1,5 @@
 -- $1: schemas. Opens a query with `app`: every object of the application that can depend on something.
-with spaces as (select oid from pg_catalog.pg_namespace where nspname = any ($1)),
+with recursive spaces as (select oid from pg_catalog.pg_namespace where nspname = any ($1)),
 relations as (select c.oid from pg_catalog.pg_class c join spaces s on s.oid = c.relnamespace),
 everything (classid, objid) as (
     select 'pg_catalog.pg_class'::regclass::oid, oid from relations

@@ -22,10 +22,27 @@ select a.attrelid, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypm
                    select from pg_catalog.pg_depend d join pg_catalog.pg_extension x on x.oid = d.refobjid
                     where d.classid = 'pg_catalog.pg_type'::regclass and d.objid = b.oid and d.deptype = 'e'
                       and d.refclassid = 'pg_catalog.pg_extension'::regclass and x.extname = any ($2))),
-           false) as portable
+           false) as portable,
+       -- -1, not null: character and bit without a length would mean a length of one.
+       pg_catalog.format_type(b.oid, -1) as base_name,
+       case when b.typnamespace = 'pg_catalog'::regnamespace then b.typname::text else '' end as builtin,
+       case when e.typnamespace = 'pg_catalog'::regnamespace then e.typname::text else '' end as element,
+       case when b.typnamespace = 'pg_catalog'::regnamespace then ''
+            else coalesce((select x.extname::text from pg_catalog.pg_depend d
+                             join pg_catalog.pg_extension x on x.oid = d.refobjid
+                            where d.classid = 'pg_catalog.pg_type'::regclass and d.objid = b.oid and d.deptype = 'e'
+                              and d.refclassid = 'pg_catalog.pg_extension'::regclass), '') end as extension,
+       case when b.typsend = 0 then '' else format('%I.%I', sn.nspname, sp.proname) end as send,
+       -- From 18 on NOT NULL can be declared without having been checked.
+       a.attnotnull and not exists (select from pg_catalog.pg_constraint k
+                                     where k.conrelid = a.attrelid and k.contype = 'n' and not k.convalidated
+                                       and a.attnum = any (k.conkey)) as not_null,
+       a.attidentity = 'a' as always_identity
   from pg_catalog.pg_attribute a
   join domains dm on dm.oid = a.atttypid
   join pg_catalog.pg_type b on b.oid = dm.base
+  left join pg_catalog.pg_proc sp on sp.oid = b.typsend
+  left join pg_catalog.pg_namespace sn on sn.oid = sp.pronamespace
   left join pg_catalog.pg_type e on e.oid = b.typelem and b.typlen = -1 and b.typcategory = 'A'
  where a.attrelid = any ($1) and a.attnum > 0 and not a.attisdropped
  order by a.attrelid, a.attnum

@@ -19,4 +19,6 @@ select t.schema::text, pg_catalog.pg_describe_object(t.classid, t.objid, 0)
    and not exists (select from pg_catalog.pg_depend d join pg_catalog.pg_class c on c.oid = d.refobjid
                     where d.classid = t.classid and d.objid = t.objid and d.deptype in ('i', 'a')
                       and d.refclassid = 'pg_catalog.pg_class'::regclass and c.relkind in ('r', 'p'))
+union all
+select '', format('%s large objects', count(*)) from pg_catalog.pg_largeobject_metadata having count(*) > 0
  order by 1, 2

@@ -4,7 +4,7 @@ select format('alter default privileges%s %s %s on %s %s %s;',
              case when d.defaclnamespace <> 0 then ' in schema ' || d.defaclnamespace::regnamespace::text else '' end,
              case when x.is_default then 'grant' else 'revoke' end, x.privilege_type,
              case d.defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions'
-                                  when 'T' then 'types' when 'n' then 'schemas' end,
+                                  when 'T' then 'types' when 'n' then 'schemas' when 'L' then 'large objects' end,
              case when x.is_default then 'to' else 'from' end,
              case x.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(x.grantee)) end)
  from pg_default_acl d

@@ -1,5 +1,5 @@
--- $1: schemas; $2: roles of the provider's; $3: relations that stay behind. Roles named by privileges and policies
--- there, owners' own grants aside; in the order they were made, which is the order in which servers list a policy's roles.
+-- $1: schemas; $2: roles of the provider's; $3: relations that stay behind. Roles named by privileges and policies there
+-- and in no schema, owners' own grants aside; in the order they were made, which is the order in which servers list a policy's roles.
 select r.rolname::text
   from (
     select x.grantee, c.relowner from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -17,6 +17,12 @@ select r.rolname::text
     union
     select x.grantee, n.nspowner from pg_catalog.pg_namespace n
      cross join lateral aclexplode(n.nspacl) x where n.nspname = any ($1)
+    union
+    select x.grantee, l.lomowner from pg_catalog.pg_largeobject_metadata l cross join lateral aclexplode(l.lomacl) x
+    union
+    select x.grantee, s.srvowner from pg_catalog.pg_foreign_server s cross join lateral aclexplode(s.srvacl) x
+    union
+    select x.grantee, w.fdwowner from pg_catalog.pg_foreign_data_wrapper w cross join lateral aclexplode(w.fdwacl) x
     union
     select x.grantee, d.defaclrole from pg_catalog.pg_default_acl d
       left join pg_catalog.pg_namespace n on n.oid = d.defaclnamespace

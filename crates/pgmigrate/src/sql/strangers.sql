@@ -10,7 +10,13 @@
     select 'pg_catalog.pg_type'::regclass, t.oid, n.nspname::text, t.typname::text
       from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace where n.nspname = any ($2)
 )
-select a.classid, a.objid, pg_catalog.pg_describe_object(a.classid, a.objid, 0),
+select a.classid, a.objid,
+       -- A view's rule is the view, for people.
+       case when a.classid = 'pg_catalog.pg_rewrite'::regclass
+            then (select case w.rulename when '_RETURN' then pg_catalog.pg_describe_object('pg_catalog.pg_class'::regclass, w.ev_class, 0)
+                                         else pg_catalog.pg_describe_object(a.classid, a.objid, 0) end
+                    from pg_catalog.pg_rewrite w where w.oid = a.objid)
+            else pg_catalog.pg_describe_object(a.classid, a.objid, 0) end,
        f.schema, f.name, f.classid = 'pg_catalog.pg_class'::regclass,
        coalesce((select attname::text from pg_catalog.pg_attribute
                   where f.classid = 'pg_catalog.pg_class'::regclass and attrelid = f.objid and attnum = d.refobjsubid

@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use pg_session::{AdvisoryLock, PgUrl};
 use pgmigrate::{AssessOptions, Assessment};
 use runbook::{
-    Context, CostChange, Failure, FailureKind, Inputs, Plan, Playbook, Quiet, StepPreview, Store, Terms, UsdRange,
-    plan as make_plan, preview_steps,
+    Context, CostChange, Failure, FailureKind, Finding, Inputs, Plan, Playbook, Quiet, StepPreview, Store, Terms,
+    UsdRange, plan as make_plan, preview_steps,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -153,9 +153,11 @@ fn show(global: &Global, plan: &Plan, previews: &[StepPreview], brief: bool) {
 }
 
 fn blocked_failure(previews: &[StepPreview]) -> Failure {
-    let found: Vec<String> = previews
+    // The same finding may come from several steps, and of several objects.
+    let blocking: Vec<Finding> = previews.iter().flat_map(|preview| preview.blocking().cloned()).collect();
+    let found: Vec<String> = pgmigrate::grouped(&blocking)
         .iter()
-        .flat_map(|preview| preview.blocking().map(|f| format!("BLOCKS {}: {} ({})", f.object, f.message, f.remedy)))
+        .map(|f| format!("BLOCKS {}: {} ({})", f.object, f.message, f.remedy))
         .collect();
     let mut failure = Failure::new(
         FailureKind::Blocked,
@@ -166,12 +168,7 @@ fn blocked_failure(previews: &[StepPreview]) -> Failure {
         },
         "mend what is listed above, then look again with --dry-run",
     );
-    // The same finding may come from several steps.
-    for finding in found {
-        if !failure.causes.contains(&finding) {
-            failure.causes.push(finding);
-        }
-    }
+    failure.causes = found;
     failure
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pg_session::{AdvisoryLock, PgUrl};
+use pgmigrate::LeftOut;
 use runbook::{Engine, Failure, FailureKind, Plan, RunEnd, RunOutcome, Store, resolve_secrets};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -111,6 +112,16 @@ pub fn finish(global: &Global, end: &RunEnd) -> u8 {
     };
     match &end.outcome {
         RunOutcome::Completed => {
+            let left_out = left_out(global, run);
+            if !left_out.is_empty() {
+                left_out.iter().for_each(|line| say(line.clone()));
+                say(format!(
+                    "done, but incomplete: {} object(s) of the source are not on the target, by on_refused: skip. \
+                     `{program} status {run}` shows it, `{program} rollback {run}` undoes it",
+                    left_out.len()
+                ));
+                return exit::BLOCKED;
+            }
             say(format!("done. `{program} status {run}` shows it, `{program} rollback {run}` undoes it"));
             exit::DONE
         }
@@ -143,6 +154,19 @@ pub fn finish(global: &Global, end: &RunEnd) -> u8 {
             exit::NO_RETURN
         }
     }
+}
+
+/// What the run's copy left out, a line each.
+fn left_out(global: &Global, run: &str) -> Vec<String> {
+    let run = match Store::at(&global.state_dir).open(run) {
+        Ok(run) => run,
+        Err(failure) => return vec![format!("what was left out cannot be told: {failure}")],
+    };
+    let copies = run.plan.steps.iter().filter(|step| step.action == "pg.copy");
+    let outputs = run.state.outputs();
+    let lists = copies.filter_map(|step| outputs.get(&step.id)?.get("left_out")?.as_array().cloned());
+    let read = |line: Value| serde_json::from_value::<LeftOut>(line).map_or_else(|e| e.to_string(), |l| l.to_string());
+    lists.flatten().map(read).collect()
 }
 
 /// Nobody should leave for lunch without knowing that the application is down.
