@@ -25,8 +25,8 @@ pub use diff::{Change, FileDiff, diff};
 pub use render::{DatabaseTarget, RenderError, RenderOptions, render};
 pub use set::{BadPath, RenderedSet};
 pub use system::{
-    Alert, Cost, CostItem, Gate, GateCheck, Op, Plan, Projection, Range, Revenue, Rule, SpecError, Status, Support,
-    SystemSpec, Tier, Trigger, Users,
+    Alert, Cost, CostItem, Gate, GateCheck, Op, Plan, Projection, Range, Revenue, Rule, Selector, Severity, Span,
+    SpanError, SpecError, Status, Support, SystemSpec, Tier, Trigger, Users,
 };
 pub use templates::{TemplateError, built_in_templates};
 pub use tier::{

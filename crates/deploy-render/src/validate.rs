@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use names::Validator;
 
-use crate::system::{SystemSpec, Tier};
+use crate::system::{Rule, SystemSpec, Tier};
 use crate::tier::{Kind, Service, TierSpec, Variable};
 
 /// A value of a `system.yaml` that can't be used.
@@ -42,16 +42,16 @@ const RENDER_REGIONS: [&str; 5] = ["oregon", "ohio", "frankfurt", "singapore", "
 /// All that is wrong with a system.
 pub(crate) fn validate(system: &SystemSpec) -> Vec<SpecProblem> {
     let mut v = Validator { at: String::new(), problems: Vec::new() };
-    v.name("system", &system.system);
+    // Folders and databases have underscores; where a platform refuses them, they become `-`.
+    v.name("system", &system.slug());
     v.line("title", &system.title);
     if system.tiers.is_empty() {
         v.add("tiers", "there is no tier", "describe at least one");
     }
+    tier_order(&mut v, system);
     for (name, tier) in &system.tiers {
         v.at = format!("tiers.{name}.");
-        if name.strip_prefix("tier").is_none_or(|n| n.is_empty() || !n.bytes().all(|b| b.is_ascii_digit())) {
-            v.add("", format!("`{name}` is no tier's name"), "use tier0, tier1 and so on");
-        }
+        v.name("", name);
         tier_facts(&mut v, tier);
         if let Some(spec) = &tier.render {
             v.at.push_str("render.");
@@ -61,11 +61,17 @@ pub(crate) fn validate(system: &SystemSpec) -> Vec<SpecProblem> {
     v.at.clear();
     let known = |tier: &String| system.tiers.contains_key(tier);
     for (i, alert) in system.alerts.iter().enumerate() {
-        for tier in [&alert.from, &alert.to].into_iter().filter(|t| !known(t)) {
-            v.add(&format!("alerts[{i}]"), format!("there is no tier `{tier}`"), "name one of `tiers`");
+        let at = format!("alerts[{i}]");
+        for tier in alert.tiers.iter().chain(&alert.to).filter(|t| !known(t)) {
+            v.add(&at, format!("there is no tier `{tier}`"), "name one of `tiers`");
         }
+        v.metric(&at, &alert.metric);
     }
-    for (i, p) in system.revenue.projections.iter().enumerate() {
+    if let Some(tier) = system.status.tier.as_ref().filter(|tier| !known(tier)) {
+        v.add("status.tier", format!("there is no tier `{tier}`"), "name one of `tiers`");
+    }
+    let projections = system.revenue.iter().flat_map(|revenue| &revenue.projections);
+    for (i, p) in projections.enumerate() {
         let at = format!("revenue.projections[{i}]");
         if !known(&p.tier) {
             v.add(&at, format!("there is no tier `{}`", p.tier), "name one of `tiers`");
@@ -77,17 +83,51 @@ pub(crate) fn validate(system: &SystemSpec) -> Vec<SpecProblem> {
     v.problems
 }
 
+/// Every tier once, or some part would come in an order nobody chose.
+fn tier_order(v: &mut Validator, system: &SystemSpec) {
+    for (i, name) in system.tier_order.iter().enumerate() {
+        let at = format!("tier_order[{i}]");
+        if !system.tiers.contains_key(name) {
+            v.add(&at, format!("there is no tier `{name}`"), "name one of `tiers`");
+        }
+        if system.tier_order[..i].contains(name) {
+            v.add(&at, format!("`{name}` is there twice"), "remove one");
+        }
+    }
+    for name in system.tiers.keys().filter(|name| !system.tier_order.contains(name)) {
+        v.add(
+            "tier_order",
+            format!("the tier `{name}` is missing"),
+            "add it where it belongs, the smallest tier first",
+        );
+    }
+}
+
 fn tier_facts(v: &mut Validator, tier: &Tier) {
-    if tier.users.min > tier.users.max {
-        v.add("users", format!("from {} to {} is no range", tier.users.min, tier.users.max), "swap them");
+    if let Some(users) = tier.users.filter(|users| users.min > users.max) {
+        v.add("users", format!("from {} to {} is no range", users.min, users.max), "swap them");
     }
     v.line("name", &tier.name);
-    v.range("cost_usd_month.headline", tier.cost_usd_month.headline);
-    for (i, item) in tier.cost_usd_month.items.iter().enumerate() {
-        v.range(&format!("cost_usd_month.items[{i}].usd"), item.usd);
+    if let Some(cost) = &tier.cost_usd_month {
+        v.range("cost_usd_month.headline", cost.headline);
+        for (i, item) in cost.items.iter().enumerate() {
+            v.range(&format!("cost_usd_month.items[{i}].usd"), item.usd);
+        }
     }
-    if tier.trigger.as_ref().is_some_and(|trigger| trigger.any_of.is_empty()) {
-        v.add("trigger.any_of", "there is no rule", "write one, or remove the trigger");
+    if let Some(trigger) = &tier.trigger {
+        if trigger.any_of.is_empty() {
+            v.add("trigger.any_of", "there is no rule", "write one, or remove the trigger");
+        }
+        for (i, rule) in trigger.any_of.iter().enumerate() {
+            if let Rule::Metric { metric, .. } = rule {
+                v.metric(&format!("trigger.any_of[{i}]"), metric);
+            }
+        }
+    }
+    for (i, gate) in tier.gates.iter().enumerate() {
+        if let Some(check) = &gate.check {
+            v.metric(&format!("gates[{i}].check"), &check.metric);
+        }
     }
 }
 

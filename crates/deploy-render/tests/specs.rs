@@ -46,6 +46,8 @@ fn refuses_what_is_no_yaml_of_this_shape_with_line_and_column() {
         "{metric: active_users, op: \"=>\", value: 400}",
         "a rule is",
     );
+    check("for: 1h\n", "for: an hour\n", "`an hour` is no length of time");
+    check("severity: ticket\n", "severity: high\n", "high");
     check("kind: web\n", "kind: website\n", "website");
     check("requests: {cpu: 500m, memory: 512Mi}", "requests: {cpu: 500m, memory: 512MB}", "`512MB` is no quantity");
     check("requests: {cpu: 500m, memory: 512Mi}", "requests: {cpu: 500m}", "memory");
@@ -64,11 +66,19 @@ fn refuses_values_that_contradict_each_other() {
     let in_tier2 = |from: &str, to: &str, rest: &str, expect: &str| refuses(from, to, &at(rest), expect);
 
     refuses("system: oviya\n", "system: Oviya!\n", "system:", "is no name");
-    refuses("  tier4:\n", "  tierfour:\n", "tiers.tierfour", "no tier's name");
+    refuses("  tier4:\n", "  Tier 4:\n", "tiers.Tier 4", "is no name");
+    refuses("tier_order: [tier0, ", "tier_order: [tier0, tier9, ", "tier_order[1]", "no tier `tier9`");
+    refuses("tier_order: [tier0, ", "tier_order: [tier0, tier0, ", "tier_order[1]", "is there twice");
+    refuses("tier_order: [tier0, ", "tier_order: [", "tier_order", "the tier `tier0` is missing");
+    refuses("label: Pre-Launch\n", "label: Pre-Launch\n  tier: tier9\n", "status.tier", "no tier `tier9`");
     refuses("users: {min: 500, max: 2000}", "users: {min: 5000, max: 2000}", "tiers.tier1.users", "no range");
     refuses("headline: [100, 200]", "headline: [300, 200]", "tiers.tier0.cost_usd_month.headline", "no range");
     refuses("usd: [50, 150]", "usd: [151, 150]", "tiers.tier0.cost_usd_month.items[1].usd", "no range");
-    refuses("  - from: tier0\n", "  - from: tier9\n", "alerts[0]", "no tier `tier9`");
+    refuses("  - tiers: [tier0]\n", "  - tiers: [tier9]\n", "alerts[0]", "no tier `tier9`");
+    refuses("    to: tier1\n", "    to: tier9\n", "alerts[0]", "no tier `tier9`");
+    refuses("    metric: active_users\n", "    metric: users\n", "alerts[0]", "nobody measures `users`");
+    refuses("{metric: active_users,", "{metric: users,", "tiers.tier0.trigger.any_of[0]", "nobody measures `users`");
+    refuses("{metric: beta_users,", "{metric: users,", "tiers.tier0.gates[5].check", "nobody measures `users`");
     refuses("profit_usd_month: 100}", "profit_usd_month: 101}", "revenue.projections[0]", "revenue less cost");
 
     in_tier2("namespace: oviya", "namespace: Oviya_App", "namespace", "is no name");
@@ -167,11 +177,12 @@ fn has_the_guides_figures() {
     assert_eq!(oviya.tier_names().collect::<Vec<_>>(), ["tier0", "tier1", "tier2", "tier3", "tier4"]);
     let check = |tier: &str, users: (u64, u64), cost: (u64, u64), items: Option<(u64, u64)>, gates: usize| {
         let tier = &oviya.tiers[tier];
-        assert_eq!((tier.users.min, tier.users.max), users);
-        assert_eq!(tier.cost_usd_month.headline, Range { min: cost.0, max: cost.1 });
+        assert_eq!(tier.users.map(|found| (found.min, found.max)), Some(users));
+        let found = tier.cost_usd_month.as_ref().unwrap();
+        assert_eq!(found.headline, Range { min: cost.0, max: Some(cost.1) });
         match items {
-            Some((min, max)) => assert_eq!(tier.cost_usd_month.sum(), Range { min, max }),
-            None => assert!(tier.cost_usd_month.items.is_empty()),
+            Some((min, max)) => assert_eq!(found.sum(), Range { min, max: Some(max) }),
+            None => assert!(found.items.is_empty()),
         }
         assert_eq!(tier.gates.len(), gates);
     };
@@ -183,11 +194,11 @@ fn has_the_guides_figures() {
 
     let tier2 = &oviya.tiers["tier2"];
     let trigger = tier2.trigger.as_ref().unwrap();
-    let Rule::Metric { metric, op, value } = &trigger.any_of[0] else { panic!() };
+    let Rule::Metric { metric, op, value, .. } = &trigger.any_of[0] else { panic!() };
     assert_eq!((metric.as_str(), *op, *value), ("active_users", Op::AtLeast, 4000.0));
     assert_eq!(trigger.text, "4,000+ users OR response time >1s");
     assert!(matches!(&oviya.tiers["tier3"].trigger.as_ref().unwrap().any_of[1], Rule::Manual { .. }));
-    assert!(oviya.tiers["tier4"].users.and_more);
+    assert!(oviya.tiers["tier4"].users.unwrap().and_more);
 
     for service in &oviya.tiers["tier3"].render.as_ref().unwrap().services {
         let resources = &service.resources;
