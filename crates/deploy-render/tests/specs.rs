@@ -10,9 +10,16 @@ use deploy_render::{DatabaseTarget, Op, Range, Rule, SpecError, SystemSpec, rend
 /// Replaces `from` (which must be there) in Oviya's file; the error must then name this place and this text.
 #[track_caller]
 fn refuses(from: &str, to: &str, place: &str, expect: &str) {
+    refuses_below("", from, to, place, expect);
+}
+
+/// The same, from the first place of `start` on.
+#[track_caller]
+fn refuses_below(start: &str, from: &str, to: &str, place: &str, expect: &str) {
     let text = oviya_text();
-    assert!(text.contains(from), "the file has no `{from}` any more");
-    let broken = text.replacen(from, to, 1);
+    let (before, after) = text.split_at(text.find(start).unwrap());
+    assert!(after.contains(from), "the file has no `{from}` any more");
+    let broken = format!("{before}{}", after.replacen(from, to, 1));
     let error = SystemSpec::parse(&broken, Path::new("x/system.yaml")).expect_err(to);
     let told = error.to_string();
     assert!(told.starts_with("x/system.yaml"), "{told}");
@@ -63,7 +70,9 @@ fn refuses_what_is_no_yaml_of_this_shape_with_line_and_column() {
 fn refuses_values_that_contradict_each_other() {
     const T2: &str = "tiers.tier2.render";
     let at = |rest: &str| format!("{T2}.{rest}");
-    let in_tier2 = |from: &str, to: &str, rest: &str, expect: &str| refuses(from, to, &at(rest), expect);
+    let in_tier2 = |from: &str, to: &str, rest: &str, expect: &str| {
+        refuses_below("\n  tier2:\n", from, to, &at(rest), expect);
+    };
 
     refuses("system: oviya\n", "system: Oviya!\n", "system:", "is no name");
     refuses("  tier4:\n", "  Tier 4:\n", "tiers.Tier 4", "is no name");
@@ -83,15 +92,15 @@ fn refuses_values_that_contradict_each_other() {
 
     in_tier2("namespace: oviya", "namespace: Oviya_App", "namespace", "is no name");
     in_tier2("version: 2.0.0", "version: latest", "version", "is no version");
-    in_tier2("base_image: node:22.22.0-bookworm-slim", "base_image: node", "source.base_image", "is not pinned");
+    in_tier2("base_image: node:22.22.0-bookworm-slim", "base_image: node", "sources[0].base_image", "is not pinned");
     in_tier2(
         "base_image: node:22.22.0-bookworm-slim",
         "base_image: \"node:22\\nRUN x\"",
-        "source.base_image",
+        "sources[0].base_image",
         "is no image",
     );
-    in_tier2("deploy_path: deploy/tier2", "deploy_path: ../tier2", "source.deploy_path", "is no path");
-    in_tier2("render: oregon", "render: mars", "regions.render", "no region `mars`");
+    in_tier2("deploy_path: deploy/tier2", "deploy_path: ../tier2", "deploy_path", "is no path");
+    in_tier2("render: [{name: oregon}]", "render: [{name: mars}]", "regions.render[0]", "no region `mars`");
     in_tier2("service: api}", "service: worker}", "domains[0]", "no web service");
     in_tier2("host: api.oviya.example", "host: \"api oviya\"", "domains[0]", "is no host name");
     in_tier2("- name: worker\n", "- name: api\n", "services[1]", "is there twice");
@@ -201,10 +210,11 @@ fn has_the_guides_figures() {
     assert!(oviya.tiers["tier4"].users.unwrap().and_more);
 
     for service in &oviya.tiers["tier3"].render.as_ref().unwrap().services {
-        let resources = &service.resources;
+        let resources = service.resources.as_ref().unwrap();
+        let scaling = service.scaling.as_ref().unwrap();
         assert_eq!((resources.requests.cpu.as_str(), resources.requests.memory.as_str()), ("500m", "512Mi"));
         assert_eq!((resources.limits.cpu.as_str(), resources.limits.memory.as_str()), ("2000m", "2Gi"));
-        assert_eq!((service.scaling.min, service.scaling.max, service.scaling.cpu_percent), (5, 20, 70));
+        assert_eq!((scaling.min, scaling.max, scaling.cpu_percent), (5, 20, 70));
     }
 }
 
@@ -218,12 +228,16 @@ fn a_cost_that_does_not_add_up_is_a_conflict() {
 
 #[test]
 fn a_tier_that_cannot_be_rendered_says_which_can() {
-    let check = |tier: &str, expect: &str| {
-        let error = render(&oviya(), tier, &options(DatabaseTarget::Target)).unwrap_err();
+    let check = |system: &str, tier: &str, expect: &str| {
+        let error = render(&common::system(system), tier, &options(DatabaseTarget::Target)).unwrap_err();
         assert_eq!(error.to_string(), expect);
     };
-    check("tier0", "tier `tier0` of system `oviya` has nothing to render (tiers that have: tier2, tier3)");
-    check("tier7", "system `oviya` has no tier `tier7` (it has tier0, tier1, tier2, tier3, tier4)");
+    check(
+        "chatbot_saas",
+        "year2",
+        "tier `year2` of system `chatbot_saas` has nothing to render (tiers that have: phase1, phase2, phase3)",
+    );
+    check("oviya", "tier7", "system `oviya` has no tier `tier7` (it has tier0, tier1, tier2, tier3, tier4)");
 }
 
 #[test]
@@ -235,10 +249,9 @@ fn a_file_that_is_not_there_is_named() {
 #[test]
 fn a_value_can_not_break_out_of_its_place() {
     let nasty = "a: b #'\"\\n${X} {{ y }} `c` $(d) %e <f>";
-    let text = oviya_text().replacen(
+    let text = oviya_text().replace(
         "{name: LOG_LEVEL, value: info",
         &format!("{{name: LOG_LEVEL, value: {}", serde_json::Value::from(nasty)),
-        1,
     );
     let system = SystemSpec::parse(&text, Path::new("x")).unwrap();
     let set = render(&system, "tier2", &options(DatabaseTarget::Target)).unwrap();

@@ -101,6 +101,30 @@ impl Validator {
         }
     }
 
+    /// A path below a folder.
+    pub(super) fn folder(&mut self, at: &str, path: &str) {
+        let clean = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        let part_ok = |part: &str| !part.is_empty() && part != "." && part != ".." && part.bytes().all(clean);
+        if !path.split('/').all(part_ok) {
+            self.add(at, format!("`{path}` is no path within a repository"), "use e.g. deploy/tier2");
+        }
+    }
+
+    pub(super) fn host(&mut self, at: &str, host: &str) {
+        let clean = host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b));
+        if !host.contains('.') || !clean || host.split('.').any(str::is_empty) {
+            self.add(at, format!("`{host}` is no host name"), "use something like api.example.com");
+        }
+    }
+
+    /// Five fields of numbers, as every cron takes them; names of months and macros are not everywhere the same.
+    pub(super) fn schedule(&mut self, at: &str, schedule: &str) {
+        let clean = |field: &str| field.bytes().all(|b| b.is_ascii_digit() || b"*/,-".contains(&b));
+        if schedule.split(' ').count() != 5 || !schedule.split(' ').all(|field| !field.is_empty() && clean(field)) {
+            self.add(at, format!("`{schedule}` is no schedule"), "use five fields such as `30 */6 * * *`, in UTC");
+        }
+    }
+
     pub(super) fn range(&mut self, at: &str, range: Range) {
         if let Some(max) = range.max.filter(|max| range.min > *max) {
             self.add(at, format!("from {} to {max} is no range", range.min), "write the smaller one first");

@@ -18,14 +18,14 @@ pub fn system(name: &str) -> SystemSpec {
     SystemSpec::load(&system_file(name)).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The playbook's own system.yaml.
-pub fn oviya_file() -> PathBuf {
-    system_file("oviya")
-}
-
 /// Its text.
 pub fn oviya_text() -> String {
-    std::fs::read_to_string(oviya_file()).unwrap()
+    system_text("oviya")
+}
+
+/// The text of a system's file.
+pub fn system_text(name: &str) -> String {
+    std::fs::read_to_string(system_file(name)).unwrap()
 }
 
 /// Oviya as it is.
