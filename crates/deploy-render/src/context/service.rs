@@ -173,18 +173,12 @@ fn probe(runtime: Runtime, port: u16, path: &str) -> Vec<String> {
     let words = match runtime {
         Runtime::Nestjs | Runtime::Nextjs | Runtime::Static => {
             ["node", "-e", &format!("fetch('{url}').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))")]
-                .map(str::to_owned)
-                .to_vec()
         }
         // A status of 400 and more is an exception there, and an exception ends with 1.
-        Runtime::Fastapi => ["python", "-c", &format!("import urllib.request as r; r.urlopen('{url}', timeout=4)")]
-            .map(str::to_owned)
-            .to_vec(),
-        Runtime::Deno => ["deno", "eval", &format!("const r = await fetch('{url}'); Deno.exit(r.ok ? 0 : 1)")]
-            .map(str::to_owned)
-            .to_vec(),
+        Runtime::Fastapi => ["python", "-c", &format!("import urllib.request as r; r.urlopen('{url}', timeout=4)")],
+        Runtime::Deno => ["deno", "eval", &format!("const r = await fetch('{url}'); Deno.exit(r.ok ? 0 : 1)")],
     };
-    words
+    words.map(str::to_owned).to_vec()
 }
 
 /// Cores as a decimal number, as Docker writes them.
