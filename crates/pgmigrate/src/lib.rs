@@ -6,6 +6,7 @@
 pub mod action;
 mod assess;
 mod auth;
+mod build;
 mod catalog;
 mod checks;
 mod copy;

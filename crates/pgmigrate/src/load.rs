@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use pg_session::{Access, PgUrl, Session};
 use tokio::task::JoinSet;
 
+use crate::build::{self, Limits};
 use crate::catalog::Table;
 use crate::ddl;
 use crate::error::Error;
@@ -65,13 +66,14 @@ pub(crate) struct Tally {
 pub(crate) struct Worker {
     pub source: Session,
     pub target: Session,
+    pub limits: Limits,
 }
 
 impl Worker {
     /// A source session that sees exactly what the exported snapshot sees, and a target session.
     pub async fn connect(source: &PgUrl, target: &PgUrl, snapshot: &str) -> Result<Self, Error> {
-        let (source, target) = tokio::try_join!(reader(source, snapshot), writer(target))?;
-        Ok(Self { source, target })
+        let (source, (target, limits)) = tokio::try_join!(reader(source, snapshot), writer(target))?;
+        Ok(Self { source, target, limits })
     }
 }
 
@@ -181,23 +183,19 @@ async fn reader(source: &PgUrl, snapshot: &str) -> Result<Session, Error> {
     Ok(session)
 }
 
-async fn writer(target: &PgUrl) -> Result<Session, Error> {
+async fn writer(target: &PgUrl) -> Result<(Session, Limits), Error> {
     let session = Session::connect(target, Access::ReadWrite).await?;
     // Losing the last moments of a crashed copy costs nothing (their parts are copied again), waiting for each of
     // thousands of commits to reach the disk does. Nothing is lost once the final, synchronous commit has returned.
-    let settings =
-        format!("{} set lock_timeout = 0; set synchronous_commit = off; {SORT_MEMORY}", ddl::SESSION_SETTINGS);
+    // What it reads it has just written: the page cache has it, and asking a process for each read only adds to that.
+    let settings = format!(
+        "{} set lock_timeout = 0; set synchronous_commit = off; set effective_io_concurrency = 0;",
+        ddl::SESSION_SETTINGS
+    );
     session.batch_execute(&settings).await.map_err(Error::on(&session))?;
-    Ok(session)
+    let limits = Limits::of(&session).await?;
+    Ok((session, limits))
 }
-
-/// Sorting an index in memory saves writing its runs to disk. How much memory the server has it does not say; servers
-/// are set up with `shared_buffers` of a quarter of it or less, so twice that is at most half. A server that was given
-/// more for maintenance keeps it.
-const SORT_MEMORY: &str = "
-    select pg_catalog.set_config('maintenance_work_mem', least(1048576, greatest(m.setting::int8, b.setting::int8 * 16))::text, false)
-      from pg_catalog.pg_settings m, pg_catalog.pg_settings b
-     where m.name = 'maintenance_work_mem' and b.name = 'shared_buffers';";
 
 impl Shared {
     async fn perform(&self, worker: &Worker, job: Job) -> Result<(), Error> {
@@ -224,14 +222,18 @@ impl Shared {
                 }
             }
             Job::Index { table: at, index } => {
-                self.set_helpers(target).await?;
-                self.send(target, &[&self.load.tables[at].indexes[index]]).await?;
+                let index = &self.load.tables[at].indexes[index];
+                self.prepare_build(worker, at, index).await?;
+                self.send(target, &[index]).await?;
                 if self.indexes_left[at].fetch_sub(1, Ordering::AcqRel) == 1 {
                     self.after_indexes(at);
                 }
             }
             Job::Keys { table: at } => {
                 let keys: Vec<&Entry> = self.load.tables[at].keys.iter().collect();
+                if let Some(key) = keys.iter().find(|key| !key.sql.contains(" USING INDEX ")) {
+                    self.prepare_build(worker, at, key).await?;
+                }
                 self.send(target, &keys).await?;
                 self.after_keys(at);
             }
@@ -313,21 +315,18 @@ impl Shared {
         Ok(())
     }
 
-    /// A build that is helped by parallel workers takes more processor time than one that is not. It is helped only by
-    /// as many as there are workers of ours without work.
-    async fn set_helpers(&self, target: &Session) -> Result<(), Error> {
-        let idle = self.workers.saturating_sub(self.queue.busy());
-        let sql = format!(
-            "select pg_catalog.set_config(name, least(reset_val::int4, {idle})::text, false)
-               from pg_catalog.pg_settings where name = 'max_parallel_maintenance_workers'"
-        );
-        target.batch_execute(&sql).await.map_err(Error::on(target))
+    async fn prepare_build(&self, worker: &Worker, at: usize, entry: &Entry) -> Result<(), Error> {
+        // The last one is probably at work when the others have ended.
+        let is_last = self.workers > 1 && self.queue.len() == 0;
+        let idle = self.workers.saturating_sub(self.queue.busy()).max(usize::from(is_last));
+        let settings = worker.limits.settings(&entry.sql, self.load.tables[at].table.bytes, idle);
+        worker.target.batch_execute(&settings).await.map_err(Error::on(&worker.target))
     }
 
     fn after_rows(&self, at: usize) {
         let table = &self.load.tables[at];
-        for index in 0..table.indexes.len() {
-            self.queue.push(table.table.bytes, Job::Index { table: at, index });
+        for (index, entry) in table.indexes.iter().enumerate() {
+            self.queue.push(build::weight(&entry.sql, table.table.bytes), Job::Index { table: at, index });
         }
         if table.indexes.is_empty() {
             self.after_indexes(at);
