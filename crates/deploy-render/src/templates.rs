@@ -5,6 +5,7 @@ mod strict;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 use tera::{Context, Tera};
@@ -87,10 +88,23 @@ impl Templates {
     ///
     /// # Errors
     /// When a template can't be read, is none of ours, or has a mistake.
-    pub(crate) fn load(dir: Option<&Path>) -> Result<Self, TemplateError> {
-        if let Some(dir) = dir {
-            refuse_unknown(dir, dir)?;
+    pub(crate) fn load(dir: Option<&Path>) -> Result<Arc<Self>, TemplateError> {
+        // Reading templates takes longer than filling them, and the built-in ones never change.
+        static BUILT_IN: OnceLock<Arc<Templates>> = OnceLock::new();
+        match (dir, BUILT_IN.get()) {
+            (Some(dir), _) => {
+                refuse_unknown(dir, dir)?;
+                Self::parse(Some(dir)).map(Arc::new)
+            }
+            (None, Some(templates)) => Ok(Arc::clone(templates)),
+            (None, None) => {
+                let templates = Arc::new(Self::parse(None)?);
+                Ok(Arc::clone(BUILT_IN.get_or_init(|| templates)))
+            }
         }
+    }
+
+    fn parse(dir: Option<&Path>) -> Result<Self, TemplateError> {
         let mut tera = Tera::default();
         tera.autoescape_on(Vec::new());
         tera.register_filter("yaml", yaml_filter);
