@@ -2,6 +2,7 @@
 //! gets wrong is an error and not an empty text.
 
 mod service;
+mod site;
 mod stores;
 mod variables;
 
@@ -9,6 +10,7 @@ use k8s_templates::Quantity;
 use serde::Serialize;
 
 use service::{CalledView, ServiceView, called, service_view};
+use site::{CronView, SiteView, cron_view, site_view};
 use stores::{CacheView, DatabaseView, cache_view, database_view};
 use variables::{SecretView, VariableView, all_variables, secret_view, unique};
 
@@ -16,99 +18,164 @@ pub(crate) use variables::POOL_VARIABLE;
 
 use crate::render::DatabaseTarget;
 use crate::system::SystemSpec;
-use crate::tier::{Runtime, TierSpec};
+use crate::tier::{Kind, Platform, Region, RequirementSet, Runtime, TierSpec};
 
-/// The page a template is filled from.
+/// The page a template is filled from: a tier as one platform sees it, with only the services that run there.
 #[derive(Debug, Serialize)]
 pub(crate) struct Page {
     /// The system's short name.
     system: String,
+    /// The same for platforms that refuse underscores.
+    slug: String,
     /// Its name for people.
     title: String,
     /// The tier, e.g. `tier2`.
     tier: String,
     /// The tier's name for people.
     tier_title: String,
+    /// The platforms the tier has files for.
+    platforms: Vec<Platform>,
     /// Kubernetes namespace.
-    namespace: String,
+    namespace: Option<String>,
     /// Version of the application.
     version: String,
-    /// How it is built and started.
-    runtime: Runtime,
-    /// The image it is built on.
-    base_image: String,
+    /// How the images are built; none when there are none.
+    build: Option<BuildView>,
     /// Numeric user it runs as.
     user_id: u32,
     /// Where the rendered folder is, from the application's root.
     deploy_path: String,
     /// Where the application's root is, from the rendered folder.
     app_root: String,
-    /// Region on Google Cloud.
-    google_cloud_region: String,
-    /// Region on Render.
-    render_region: String,
-    /// What runs.
+    /// Regions on Render; the first is home.
+    render_regions: Vec<RegionView>,
+    /// What keeps running in containers.
     services: Vec<ServiceView>,
+    /// What runs at set times.
+    crons: Vec<CronView>,
+    /// Files that are only sent, and what serverless platforms run.
+    sites: Vec<SiteView>,
     /// Every variable once.
     variables: Vec<VariableView>,
     /// Every service another one calls.
     calls: Vec<CalledView>,
     /// Every secret key once, in the order of first use.
     secrets: Vec<SecretView>,
-    /// The database.
-    database: DatabaseView,
-    /// The cache.
-    cache: CacheView,
+    /// The database, where there is one.
+    database: Option<DatabaseView>,
+    /// The cache, where there is one.
+    cache: Option<CacheView>,
     /// Its name on Render.
     cache_name: String,
     /// Memory of the machine `compose.yaml` is for, in MiB.
-    machine_memory_mib: i128,
+    machine_memory_mib: Option<i128>,
     /// Files under `k8s/` that hold objects.
     k8s_files: Vec<String>,
+}
+
+/// How images are built.
+#[derive(Debug, Serialize)]
+struct BuildView {
+    runtime: Runtime,
+    base_image: Option<String>,
+    /// Its folder from the application's root, with a slash behind; empty for the root itself.
+    prefix: String,
+    requirements_file: Option<String>,
+    requirement_set: Option<RequirementSet>,
+}
+
+/// A region.
+#[derive(Debug, Serialize)]
+struct RegionView {
+    name: String,
+    /// What names there end with: `-eu`, or nothing when there is only one region.
+    suffix: String,
+    home: bool,
 }
 
 /// The user everything runs as. High, so that it is nobody's on the host.
 pub(crate) const USER_ID: u32 = 10001;
 
-/// Makes the page of a tier.
-pub(crate) fn page(
-    system: &SystemSpec,
-    tier: &str,
-    tier_title: &str,
-    spec: &TierSpec,
-    database: DatabaseTarget,
-    k8s_files: Vec<String>,
-) -> Page {
-    let variables = all_variables(spec, database);
+/// What a page is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub(crate) system: &'a SystemSpec,
+    pub(crate) tier: &'a str,
+    pub(crate) tier_title: &'a str,
+    pub(crate) spec: &'a TierSpec,
+    pub(crate) database: DatabaseTarget,
+    /// Files under `k8s/` that hold objects.
+    pub(crate) k8s_files: &'a [String],
+}
+
+/// Makes the page of a tier for a platform; for none, with all that runs.
+pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
+    let Subject { system, tier, tier_title, spec, database, k8s_files } = subject;
+    let here = |service: &&crate::tier::Service| platform.is_none_or(|platform| service.runs_on(platform));
+    let names: Vec<&str> = spec.services.iter().filter(here).map(|service| service.name.as_str()).collect();
+    let variables: Vec<VariableView> = all_variables(spec, database)
+        .into_iter()
+        .filter(|variable| variable.used_by.iter().any(|user| names.contains(&user.as_str())))
+        .collect();
     let secrets: Vec<SecretView> = variables.iter().filter_map(secret_view).collect();
     let secrets = unique(&secrets).cloned().collect();
+    let slug = system.slug();
+    let services = spec.services.iter().filter(here);
     Page {
         system: system.system.clone(),
+        slug: slug.clone(),
         title: system.title.clone(),
         tier: tier.to_owned(),
         tier_title: tier_title.to_owned(),
+        platforms: spec.platforms.clone(),
         namespace: spec.namespace.clone(),
         version: spec.version.clone(),
-        runtime: spec.source.runtime,
-        base_image: spec.source.base_image.clone(),
+        build: spec.image_source().map(|source| BuildView {
+            runtime: source.runtime,
+            base_image: source.base_image.clone(),
+            prefix: source.root.as_ref().map_or_else(String::new, |root| format!("{root}/")),
+            requirements_file: source.requirements.as_ref().map(|requirements| requirements.file.clone()),
+            requirement_set: source.requirements.as_ref().map(|requirements| requirements.set),
+        }),
         user_id: USER_ID,
-        deploy_path: spec.source.deploy_path.clone(),
-        app_root: vec![".."; spec.source.deploy_path.split('/').count()].join("/"),
-        google_cloud_region: spec.regions.google_cloud.clone(),
-        render_region: spec.regions.render.clone(),
+        deploy_path: spec.deploy_path.clone(),
+        app_root: vec![".."; spec.deploy_path.split('/').count()].join("/"),
+        render_regions: regions(&spec.regions.render),
         services: (0..)
-            .zip(&spec.services)
-            .map(|(index, service)| service_view(&system.system, spec, index, service, &variables))
+            .zip(services.clone().filter_map(|service| Some((service, service.running()?))))
+            .map(|(index, (service, running))| service_view(&slug, spec, index, service, running, &variables))
             .collect(),
-        cache_name: format!("{}-cache", system.system),
+        crons: services
+            .clone()
+            .filter(|service| service.kind == Kind::Cron)
+            .filter_map(|service| cron_view(&slug, spec, service, &variables))
+            .collect(),
+        sites: services
+            .filter(|service| {
+                service.kind == Kind::Static || service.kind.keeps_running() && service.running().is_none()
+            })
+            .filter_map(|service| site_view(&slug, spec, service, &variables))
+            .collect(),
+        cache_name: format!("{slug}-cache"),
         calls: called(spec),
         variables,
         secrets,
-        database: database_view(spec, database),
-        cache: cache_view(spec),
-        machine_memory_mib: spec.machine.memory.mebibytes(),
-        k8s_files,
+        database: spec.database.as_ref().map(|db| database_view(&slug, spec, db, database)),
+        cache: spec.cache.as_ref().map(cache_view),
+        machine_memory_mib: spec.machine.as_ref().map(|machine| machine.memory.mebibytes()),
+        k8s_files: k8s_files.to_vec(),
     }
+}
+
+fn regions(regions: &[Region]) -> Vec<RegionView> {
+    let suffix = |region: &Region| match &region.short {
+        Some(short) if regions.len() > 1 => format!("-{short}"),
+        _ => String::new(),
+    };
+    (0..)
+        .zip(regions)
+        .map(|(i, region)| RegionView { name: region.name.clone(), suffix: suffix(region), home: i == 0 })
+        .collect()
 }
 
 /// Memory as Docker writes it, whose `M` is a mebibyte.

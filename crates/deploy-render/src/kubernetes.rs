@@ -3,25 +3,27 @@
 use std::collections::BTreeMap;
 
 use k8s_templates::{
-    Env, EnvSource, Object, Port, Probes, Scaling, Shares, Workload, config_map, manifests, namespace,
+    Env, EnvSource, Gpu, Object, Port, Probes, Scaling, Shares, Workload, config_map, manifests, namespace,
 };
 
 use crate::context::POOL_VARIABLE;
 use crate::render::{DatabaseTarget, USER_ID};
 use crate::set::sha256;
-use crate::tier::{Kind, Service, TierSpec};
-use crate::validate::quantity;
+use crate::tier::{Kind, Platform, Running, Service, TierSpec};
 
 /// Where every Service answers, whatever port its pods have.
 const SERVICE_PORT: u16 = 80;
 
 /// File name and objects, in the order they are applied.
 pub(crate) fn files(system: &str, spec: &TierSpec, database: DatabaseTarget) -> Vec<(String, Vec<Object>)> {
-    let mut files = vec![("namespace.yaml".to_owned(), vec![namespace(&spec.namespace, system)])];
-    for service in &spec.services {
-        let data = settings(spec, service);
-        let workload = workload(system, spec, service, database, &data);
-        let mut objects = vec![config_map(&settings_name(service), &spec.namespace, system, data)];
+    // Validation sees to it that a tier on Kubernetes has a namespace.
+    let Some(home) = &spec.namespace else { return Vec::new() };
+    let mut files = vec![("namespace.yaml".to_owned(), vec![namespace(home, system)])];
+    for service in spec.services.iter().filter(|service| service.runs_on(Platform::Kubernetes)) {
+        let Some(running) = service.running() else { continue };
+        let data = settings(spec, service, running.port);
+        let workload = workload(system, home, spec, service, running, env(spec, service, database), &data);
+        let mut objects = vec![config_map(&settings_name(service), home, system, data)];
         objects.extend(manifests(&workload));
         files.push((format!("{}.yaml", service.name), objects));
     }
@@ -29,13 +31,15 @@ pub(crate) fn files(system: &str, spec: &TierSpec, database: DatabaseTarget) -> 
 }
 
 /// A service's plain variables.
-fn settings(spec: &TierSpec, service: &Service) -> BTreeMap<String, String> {
+fn settings(spec: &TierSpec, service: &Service, port: u16) -> BTreeMap<String, String> {
     let plain = |v: &crate::tier::Variable| v.value.clone().map(|value| (v.name.clone(), value));
     let call = |name: &String| (TierSpec::call_variable(name), format!("{name}:{SERVICE_PORT}"));
     let mut data: BTreeMap<String, String> = spec.variables_of(&service.name).filter_map(plain).collect();
     data.extend(service.calls.iter().map(call));
-    data.insert("PORT".to_owned(), service.port.to_string());
-    data.insert(POOL_VARIABLE.to_owned(), spec.database.pool_size.to_string());
+    data.insert("PORT".to_owned(), port.to_string());
+    if let Some(database) = &spec.database {
+        data.insert(POOL_VARIABLE.to_owned(), database.pool_size.to_string());
+    }
     data
 }
 
@@ -45,9 +49,11 @@ fn settings_name(service: &Service) -> String {
 
 fn workload(
     system: &str,
+    namespace: &str,
     spec: &TierSpec,
     service: &Service,
-    database: DatabaseTarget,
+    running: Running,
+    env: Vec<Env>,
     settings: &BTreeMap<String, String>,
 ) -> Workload {
     let lines: String = settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
@@ -55,7 +61,7 @@ fn workload(
     let shares = |s: &crate::tier::Shares| Shares { cpu: s.cpu.clone(), memory: s.memory.clone() };
     Workload {
         name: service.name.clone(),
-        namespace: spec.namespace.clone(),
+        namespace: namespace.to_owned(),
         part_of: system.to_owned(),
         version: spec.version.clone(),
         pod_annotations: BTreeMap::from([("tierlift.dev/settings-sha256".to_owned(), digest)]),
@@ -63,48 +69,45 @@ fn workload(
         // The image starts the right program by itself.
         args: Vec::new(),
         port: Port {
-            number: service.port,
+            number: running.port,
             service: match service.kind {
                 Kind::Web | Kind::Private => Some(SERVICE_PORT),
-                Kind::Worker => None,
+                _ => None,
             },
         },
         config_maps: vec![settings_name(service)],
-        env: secrets(spec, service, database),
-        requests: shares(&service.resources.requests),
-        limits: shares(&service.resources.limits),
+        env,
+        requests: shares(&running.resources.requests),
+        limits: shares(&running.resources.limits),
+        gpu: service.gpu.as_ref().map(|gpu| Gpu { kind: gpu.kind.clone(), count: gpu.count }),
         scaling: Scaling::Cpu {
-            min: service.scaling.min,
-            max: service.scaling.max,
-            percent: service.scaling.cpu_percent,
+            min: running.scaling.min,
+            max: running.scaling.max,
+            percent: running.scaling.cpu_percent,
         },
-        max_unavailable: service.max_unavailable.clone(),
+        max_unavailable: running.max_unavailable.clone(),
         probes: Probes {
-            startup: service.health.liveness.clone(),
-            startup_seconds: service.health.startup_seconds,
-            readiness: service.health.readiness.clone(),
-            liveness: service.health.liveness.clone(),
+            startup: running.health.liveness.clone(),
+            startup_seconds: running.health.startup_seconds,
+            readiness: running.health.readiness.clone(),
+            liveness: running.health.liveness.clone(),
         },
         user_id: USER_ID,
-        pre_stop_seconds: service.shutdown.pre_stop_seconds,
-        drain_seconds: service.shutdown.drain_seconds,
-        tmp_size: quantity("64Mi"),
+        pre_stop_seconds: running.shutdown.pre_stop_seconds,
+        drain_seconds: running.shutdown.drain_seconds,
+        tmp_size: service.scratch(),
     }
 }
 
-fn secrets(spec: &TierSpec, service: &Service, database: DatabaseTarget) -> Vec<Env> {
-    let [url, read_url] = database.secrets(spec);
-    let stores = [
-        (&spec.database.url_variable, url),
-        (&spec.database.read_url_variable, read_url),
-        (&spec.cache.url_variable, spec.cache.secret.clone()),
-    ];
-    let own = spec.variables_of(&service.name).filter_map(|v| v.secret.clone().map(|secret| (&v.name, secret)));
-    stores
-        .into_iter()
+/// A service's secrets.
+fn env(spec: &TierSpec, service: &Service, database: DatabaseTarget) -> Vec<Env> {
+    let urls = spec.database.iter().flat_map(|db| db.urls(database)).map(|url| (url.variable, url.secret));
+    let cache = spec.cache.iter().map(|cache| (cache.url_variable.as_str(), cache.secret.clone()));
+    let own = spec.variables_of(&service.name).filter_map(|v| v.secret.clone().map(|secret| (v.name.as_str(), secret)));
+    urls.chain(cache)
         .chain(own)
         .map(|(name, secret)| Env {
-            name: name.clone(),
+            name: name.to_owned(),
             source: EnvSource::Secret { name: secret.name, key: secret.key },
         })
         .collect()

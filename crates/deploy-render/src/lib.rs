@@ -25,13 +25,15 @@ pub use diff::{Change, FileDiff, diff};
 pub use render::{DatabaseTarget, RenderError, RenderOptions, render};
 pub use set::{BadPath, RenderedSet};
 pub use system::{
-    Alert, Cost, CostItem, Gate, GateCheck, Op, Plan, Projection, Range, Revenue, Rule, SpecError, Status, Support,
-    SystemSpec, Tier, Trigger, Users,
+    Alert, Cost, CostItem, Gate, GateCheck, Op, Plan, Projection, Range, Revenue, Rule, Selector, Severity, Span,
+    SpanError, SpecError, Status, Support, SystemSpec, Tier, Trigger, Users,
 };
 pub use templates::{TemplateError, built_in_templates};
 pub use tier::{
-    Cache, Database, DatabaseSecret, Domain, Engine, Eviction, Health, Kind, Machine, Regions, Runtime, Scaling,
-    SecretRef, Service, ServiceResources, Shares, Shutdown, Source, TierSpec, Variable,
+    Allowed, Cache, CacheProduct, CacheRule, Cdn, CdnPlan, Cluster, ClusterProvider, Database, DatabaseSecret, DenoApp,
+    Domain, Engine, Eviction, GoogleCloud, Gpu, Health, Kind, Machine, Monitoring, Platform, RateLimit, Region,
+    Regions, Repository, RequirementSet, Requirements, Runtime, Scaling, SecretRef, Service, ServiceResources, Shares,
+    Shutdown, Source, Store, StoreProduct, TierSpec, Variable,
 };
 pub use validate::SpecProblem;
 pub use write::{Before, Foreign, OnDisk, State, WriteError, Written, on_disk, restore, write};

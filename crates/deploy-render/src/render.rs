@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use k8s_templates::ObjectError;
 
-use crate::context::{self, page};
+use crate::context::{self, Subject};
 use crate::kubernetes;
 use crate::set::{BadPath, RenderedSet};
 use crate::system::SystemSpec;
 use crate::templates::{TemplateError, Templates};
-use crate::tier::{SecretRef, TierSpec};
+use crate::tier::{Platform, TierSpec};
 
 /// Which database the files refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -76,12 +76,14 @@ pub fn render(system: &SystemSpec, tier: &str, options: &RenderOptions) -> Resul
     let templates = Templates::load(options.templates_dir.as_deref())?;
     let mut set = RenderedSet::default();
     let mut k8s_files = Vec::new();
-    for (file, objects) in kubernetes::files(&system.system, spec, options.database) {
-        set.insert(&format!("k8s/{file}"), crate::yaml::objects(&objects)?)?;
-        k8s_files.push(file);
+    if spec.has(Platform::Kubernetes) {
+        for (file, objects) in kubernetes::files(&system.system, spec, options.database) {
+            set.insert(&format!("k8s/{file}"), crate::yaml::objects(&objects)?)?;
+            k8s_files.push(file);
+        }
     }
-    let page = page(system, tier, title, spec, options.database, k8s_files);
-    for (path, text) in templates.fill(&page)? {
+    let subject = Subject { system, tier, tier_title: title, spec, database: options.database, k8s_files: &k8s_files };
+    for (path, text) in templates.fill(subject)? {
         set.insert(&path, text)?;
     }
     Ok(set)
@@ -98,17 +100,6 @@ fn find<'a>(system: &'a SystemSpec, tier: &str) -> Result<(&'a str, &'a TierSpec
         return Err(RenderError::NotRenderable { system: system.system.clone(), tier: tier.to_owned(), known });
     };
     Ok((&found.name, spec))
-}
-
-impl DatabaseTarget {
-    /// The secrets with the URL for reading and writing and the one for reading only.
-    pub(crate) fn secrets(self, spec: &TierSpec) -> [SecretRef; 2] {
-        let secret = match self {
-            Self::Source => &spec.database.source,
-            Self::Target => &spec.database.target,
-        };
-        [&secret.url_key, &secret.read_url_key].map(|key| SecretRef { name: secret.name.clone(), key: key.clone() })
-    }
 }
 
 impl RenderError {

@@ -2,6 +2,7 @@
 
 mod figures;
 mod load;
+mod span;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use serde_json::Value;
 
 pub use figures::{Op, Range, Users};
 pub use load::SpecError;
+pub use span::{Span, SpanError};
 
 use crate::tier::TierSpec;
 
@@ -23,13 +25,22 @@ pub struct SystemSpec {
     pub title: String,
     /// What it is and where it stands.
     pub status: Status,
-    /// The tiers by name: `tier0`, `tier1` and so on.
+    /// The variable by which its programs tell the tiers apart, where they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<Selector>,
+    /// The names of the tiers, the smallest first: a mapping has no order of its own.
+    pub tier_order: Vec<String>,
+    /// The tiers by name.
     pub tiers: BTreeMap<String, Tier>,
-    /// Alert rules the guide wants on the way from tier to tier.
+    /// Alert rules the guide wants, tier by tier or on the way to the next.
     #[serde(default)]
     pub alerts: Vec<Alert>,
-    /// What customers pay and what that brings in.
-    pub revenue: Revenue,
+    /// The guide's figures that belong to no single tier.
+    #[serde(default)]
+    pub settings: BTreeMap<String, Value>,
+    /// What customers pay and what that brings in, where the guide says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revenue: Option<Revenue>,
     /// Where to ask, by tier.
     #[serde(default)]
     pub support: Vec<Support>,
@@ -50,6 +61,9 @@ pub struct SystemSpec {
 pub struct Status {
     /// In a word or two.
     pub label: String,
+    /// The tier it is at, where the guide says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
     /// What is there.
     #[serde(default)]
     pub has: Vec<String>,
@@ -58,22 +72,36 @@ pub struct Status {
     pub needs: Vec<String>,
 }
 
+/// The variable by which a system's programs tell the tiers apart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Selector {
+    /// Its name.
+    pub variable: String,
+    /// The values the programs handle; any other would silently be taken for the least of them.
+    pub handled: Vec<String>,
+}
+
 /// A tier: for how many users, at what cost, made of what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tier {
     /// Name for people.
     pub name: String,
-    /// For how many users.
-    pub users: Users,
+    /// For how many users, where the guide says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<Users>,
     /// When, as the guide plans it.
-    pub timeline: String,
-    /// US dollars a month.
-    pub cost_usd_month: Cost,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<String>,
+    /// US dollars a month, where the guide says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd_month: Option<Cost>,
     /// What it is about.
     pub key_focus: String,
     /// What it must reach.
-    pub goal: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<String>,
     /// What talks to what.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<String>,
@@ -89,6 +117,9 @@ pub struct Tier {
     /// What users notice.
     #[serde(default)]
     pub new_features: Vec<String>,
+    /// What it can't do.
+    #[serde(default)]
+    pub limitations: Vec<String>,
     /// The guide's figures.
     #[serde(default)]
     pub settings: BTreeMap<String, Value>,
@@ -148,7 +179,7 @@ pub struct Trigger {
 
 /// One rule of a trigger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, deny_unknown_fields, expecting = "a rule is {metric, op, value} or {manual}")]
+#[serde(untagged, deny_unknown_fields, expecting = "a rule is {metric, op, value, for} or {manual}")]
 pub enum Rule {
     /// A metric passes a value.
     Metric {
@@ -158,6 +189,9 @@ pub enum Rule {
         op: Op,
         /// With what.
         value: f64,
+        /// For how long without a break; `monitoring.trigger_for` where nobody says.
+        #[serde(rename = "for", default, skip_serializing_if = "Option::is_none")]
+        lasting: Option<Span>,
     },
     /// A person decides.
     Manual {
@@ -187,22 +221,49 @@ pub struct GateCheck {
     pub op: Op,
     /// With what.
     pub value: f64,
+    /// For how long without a break; `monitoring.gate_for` where nobody says.
+    #[serde(rename = "for", default, skip_serializing_if = "Option::is_none")]
+    pub lasting: Option<Span>,
 }
 
-/// An alert rule on the way from one tier to the next.
+/// An alert rule: while a tier runs, or on the way from one tier to the next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Alert {
-    /// The tier that is outgrown.
-    pub from: String,
-    /// The tier to prepare.
-    pub to: String,
+    /// The tiers it watches; empty means all.
+    #[serde(default)]
+    pub tiers: Vec<String>,
+    /// The tier to prepare, when it says that those are outgrown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
     /// Which metric, with its unit last.
     pub metric: String,
+    /// How it is compared.
+    pub op: Op,
     /// Where it fires.
     pub threshold: f64,
-    /// What it says.
+    /// For how long without a break.
+    #[serde(rename = "for")]
+    pub lasting: Span,
+    /// How soon somebody must look.
+    pub severity: Severity,
+    /// What it says, and what to do.
     pub message: String,
+    /// Why it waits so long, where the guide does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// How soon somebody must look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Now, also at night.
+    Page,
+    /// In working hours.
+    Ticket,
+    /// At the next review.
+    Notice,
 }
 
 /// What customers pay and what that brings in.
@@ -266,10 +327,12 @@ pub struct Support {
 impl Tier {
     /// Where the guide contradicts itself about this tier: what is written down, and what its sums show.
     pub fn all_conflicts(&self) -> Vec<String> {
-        let Cost { headline, items } = &self.cost_usd_month;
-        let sum = self.cost_usd_month.sum();
         let mut conflicts = Vec::new();
-        if !items.is_empty() && sum != *headline {
+        if let Some(cost) = &self.cost_usd_month
+            && !cost.items.is_empty()
+            && cost.sum() != cost.headline
+        {
+            let (sum, headline) = (cost.sum(), cost.headline);
             conflicts.push(format!("the cost items sum to ${sum} a month, the headline says ${headline}"));
         }
         conflicts.extend(self.conflicts.iter().cloned());
@@ -280,7 +343,9 @@ impl Tier {
 impl Cost {
     /// What the items sum to.
     pub fn sum(&self) -> Range {
-        let sum = |of: fn(&Range) -> u64| self.items.iter().map(|item| of(&item.usd)).sum();
-        Range { min: sum(|usd| usd.min), max: sum(|usd| usd.max) }
+        Range {
+            min: self.items.iter().map(|item| item.usd.min).sum(),
+            max: self.items.iter().map(|item| item.usd.max).sum(),
+        }
     }
 }

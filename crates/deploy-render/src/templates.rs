@@ -5,47 +5,71 @@ mod strict;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 use tera::{Context, Tera};
 
 pub use fault::TemplateError;
 
-use crate::context::{Page, shell_word};
+use crate::context::{Subject, page, shell_word};
+use crate::tier::{Platform, Runtime, TierSpec};
 use crate::yaml;
 
-/// A template: where it is under `templates/`, what it becomes, its built-in text.
+/// A template: where it is under `templates/`, what it becomes and for which tiers, its built-in text.
 struct Template {
     path: &'static str,
     output: &'static str,
+    /// The platform whose services it sees; none for all that runs.
+    platform: Option<Platform>,
+    /// Of the tiers that have the platform, those it is for.
+    when: fn(&TierSpec) -> bool,
     text: &'static str,
 }
 
 macro_rules! templates {
-    ($($path:literal => $output:literal,)*) => {
-        [$(Template {
+    ($($path:literal => $output:literal, $platform:expr, $when:expr;)*) => {
+        &[$(Template {
             path: $path,
             output: $output,
+            platform: $platform,
+            when: $when,
             text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../templates/", $path)),
         },)*]
     };
 }
 
-/// Every template and the file it becomes.
+/// Every template, the file it becomes, for which platform, and for which of its tiers. A new platform is a row here
+/// (or a function beside `kubernetes::files`, where the files follow from typed objects).
 ///
 /// The ignore file is named after the Dockerfile because the build context is the application's root, some folders up,
 /// where a plain `.dockerignore` of this folder would not be seen.
-static TEMPLATES: [Template; 9] = templates! {
-    "docker/Dockerfile.tera" => "Dockerfile",
-    "docker/dockerignore.tera" => "Dockerfile.dockerignore",
-    "docker/compose.yaml.tera" => "compose.yaml",
-    "docker/pgbouncer.ini.tera" => "docker/pgbouncer.ini",
-    "docker/redis.conf.tera" => "docker/redis.conf",
-    "render/render.yaml.tera" => "render.yaml",
-    "k8s/kustomization.yaml.tera" => "k8s/kustomization.yaml",
-    "env/env.example.tera" => ".env.example",
-    "docs/ROLLBACK.md.tera" => "ROLLBACK.md",
+static TEMPLATES: &[Template] = templates! {
+    "docker/nestjs.Dockerfile.tera" => "Dockerfile", Some(Platform::Docker), |tier| builds(tier, Runtime::Nestjs);
+    "docker/nextjs.Dockerfile.tera" => "Dockerfile", Some(Platform::Docker), |tier| builds(tier, Runtime::Nextjs);
+    "docker/fastapi.Dockerfile.tera" => "Dockerfile", Some(Platform::Docker), |tier| builds(tier, Runtime::Fastapi);
+    "docker/deno.Dockerfile.tera" => "Dockerfile", Some(Platform::Docker), |tier| builds(tier, Runtime::Deno);
+    "docker/dockerignore.tera" => "Dockerfile.dockerignore", Some(Platform::Docker), always;
+    "docker/compose.yaml.tera" => "compose.yaml", Some(Platform::Compose), always;
+    "docker/pgbouncer.ini.tera" => "docker/pgbouncer.ini", Some(Platform::Compose), has_pooler;
+    "docker/redis.conf.tera" => "docker/redis.conf", Some(Platform::Compose), |tier| tier.cache.is_some();
+    "render/render.yaml.tera" => "render.yaml", Some(Platform::Render), always;
+    "k8s/kustomization.yaml.tera" => "k8s/kustomization.yaml", Some(Platform::Kubernetes), always;
+    "env/env.example.tera" => ".env.example", None, always;
+    "docs/ROLLBACK.md.tera" => "ROLLBACK.md", None, always;
 };
+
+fn always(_: &TierSpec) -> bool {
+    true
+}
+
+fn builds(tier: &TierSpec, runtime: Runtime) -> bool {
+    tier.image_source().is_some_and(|source| source.runtime == runtime)
+}
+
+fn has_pooler(tier: &TierSpec) -> bool {
+    tier.database.as_ref().is_some_and(|database| database.pooler_image.is_some())
+}
 
 /// Templates ready to be filled.
 pub(crate) struct Templates {
@@ -64,18 +88,32 @@ impl Templates {
     ///
     /// # Errors
     /// When a template can't be read, is none of ours, or has a mistake.
-    pub(crate) fn load(dir: Option<&Path>) -> Result<Self, TemplateError> {
-        if let Some(dir) = dir {
-            refuse_unknown(dir, dir)?;
+    pub(crate) fn load(dir: Option<&Path>) -> Result<Arc<Self>, TemplateError> {
+        // Reading templates takes longer than filling them, and the built-in ones never change.
+        static BUILT_IN: OnceLock<Arc<Templates>> = OnceLock::new();
+        match (dir, BUILT_IN.get()) {
+            (Some(dir), _) => {
+                refuse_unknown(dir, dir)?;
+                Self::parse(Some(dir)).map(Arc::new)
+            }
+            (None, Some(templates)) => Ok(Arc::clone(templates)),
+            (None, None) => {
+                let templates = Arc::new(Self::parse(None)?);
+                Ok(Arc::clone(BUILT_IN.get_or_init(|| templates)))
+            }
         }
+    }
+
+    fn parse(dir: Option<&Path>) -> Result<Self, TemplateError> {
         let mut tera = Tera::default();
         tera.autoescape_on(Vec::new());
         tera.register_filter("yaml", yaml_filter);
         tera.register_filter("compose", compose_filter);
         tera.register_filter("json", json_filter);
+        tera.register_filter("argv", argv_filter);
         tera.register_filter("shell", shell_filter);
         let mut sources = HashMap::new();
-        for template in &TEMPLATES {
+        for template in TEMPLATES {
             let source = match dir {
                 Some(dir) => read_override(dir, template)?,
                 None => None,
@@ -91,14 +129,25 @@ impl Templates {
         Ok(Self { tera, sources })
     }
 
-    /// Fills every template: output path and text, in the order of the table.
+    /// Fills every template that is for the tier: output path and text, in the order of the table.
     ///
     /// # Errors
     /// When a template names something the page does not have, or calls a filter it can't.
-    pub(crate) fn fill(&self, page: &Page) -> Result<Vec<(String, String)>, TemplateError> {
-        let value = serde_json::to_value(page).map_err(|error| TemplateError::page(&error.to_string()))?;
-        let context = Context::from_value(value.clone()).map_err(|error| TemplateError::page(&error.to_string()))?;
-        TEMPLATES.iter().map(|template| self.fill_one(template, &value, &context)).collect()
+    pub(crate) fn fill(&self, subject: Subject) -> Result<Vec<(String, String)>, TemplateError> {
+        let mut pages: Vec<(Option<Platform>, Value, Context)> = Vec::new();
+        let mut files = Vec::new();
+        for template in TEMPLATES.iter().filter(|template| template.is_for(subject.spec)) {
+            if !pages.iter().any(|(platform, ..)| *platform == template.platform) {
+                let told = |error: &dyn std::error::Error| TemplateError::page(&error.to_string());
+                let value = serde_json::to_value(page(subject, template.platform)).map_err(|error| told(&error))?;
+                let context = Context::from_value(value.clone()).map_err(|error| told(&error))?;
+                pages.push((template.platform, value, context));
+            }
+            for (_, value, context) in pages.iter().filter(|(platform, ..)| *platform == template.platform) {
+                files.push(self.fill_one(template, value, context)?);
+            }
+        }
+        Ok(files)
     }
 
     fn fill_one(
@@ -116,11 +165,21 @@ impl Templates {
         if let Some(name) = strict::unknown_in_condition(&parsed.ast, page) {
             return Err(TemplateError::unknown_name(&name, &source.name, &source.text));
         }
-        let text = self
+        let mut text = self
             .tera
             .render(template.path, context)
             .map_err(|error| TemplateError::from_tera(&error, &source.name, &source.text))?;
+        // A list that ends the file leaves the blank line that would part it from a next one.
+        while text.ends_with("\n\n") {
+            text.pop();
+        }
         Ok((template.output.to_owned(), text))
+    }
+}
+
+impl Template {
+    fn is_for(&self, tier: &TierSpec) -> bool {
+        self.platform.is_none_or(|platform| tier.has(platform)) && (self.when)(tier)
     }
 }
 
@@ -165,10 +224,29 @@ fn yaml_filter(value: &Value, _: &HashMap<String, Value>) -> tera::Result<Value>
     Ok(Value::String(yaml::inline(value)))
 }
 
-/// `{{ x | compose }}`: the same in a file where `$NAME` is replaced; a dollar stays a dollar.
+/// `{{ x | compose }}`: the same in a file where `$NAME` is replaced; a dollar stays a dollar. A list of texts becomes
+/// a list, every text quoted.
 fn compose_filter(value: &Value, _: &HashMap<String, Value>) -> tera::Result<Value> {
-    let text = value.as_str().ok_or_else(|| tera::Error::msg("filter `compose` takes a text"))?;
-    Ok(Value::String(yaml::inline(&Value::String(text.replace('$', "$$")))))
+    let doubled = |text: &str| Value::String(text.replace('$', "$$"));
+    if let Some(words) = texts(value) {
+        return Ok(Value::String(argv(words.iter().map(|word| doubled(word)))));
+    }
+    let text = value.as_str().ok_or_else(|| tera::Error::msg("filter `compose` takes a text or a list of texts"))?;
+    Ok(Value::String(yaml::inline(&doubled(text))))
+}
+
+/// `{{ x | argv }}`: a list of texts as JSON, with blanks between them.
+fn argv_filter(value: &Value, _: &HashMap<String, Value>) -> tera::Result<Value> {
+    let words = texts(value).ok_or_else(|| tera::Error::msg("filter `argv` takes a list of texts"))?;
+    Ok(Value::String(argv(words.into_iter().map(Value::from))))
+}
+
+fn texts(value: &Value) -> Option<Vec<&str>> {
+    value.as_array()?.iter().map(Value::as_str).collect()
+}
+
+fn argv(words: impl Iterator<Item = Value>) -> String {
+    format!("[{}]", words.map(|word| word.to_string()).collect::<Vec<_>>().join(", "))
 }
 
 /// `{{ x | json }}`: JSON, as Dockerfiles want their arrays.

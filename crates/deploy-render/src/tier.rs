@@ -1,24 +1,50 @@
-//! What a tier runs: services, resources, environment, database, cache, regions, domains.
+//! What a tier runs and where: platforms, sources, services, environment, data stores, regions, domains.
 
-use std::fmt;
+mod edge;
+mod service;
+mod stores;
 
-use k8s_templates::{IntOrPercent, Quantity};
+use k8s_templates::Quantity;
 use serde::{Deserialize, Serialize};
+
+pub use edge::{CacheRule, Cdn, CdnPlan, Monitoring, RateLimit};
+pub(crate) use service::Running;
+pub use service::{Gpu, Health, Kind, Scaling, Service, ServiceResources, Shares, Shutdown};
+pub use stores::{Allowed, Cache, CacheProduct, Database, DatabaseSecret, Engine, Eviction, Store, StoreProduct};
 
 /// Everything the files of a tier are rendered from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TierSpec {
-    /// Kubernetes namespace.
-    pub namespace: String,
+    /// For which platforms there are files.
+    pub platforms: Vec<Platform>,
+    /// Kubernetes namespace; needed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// Version of the application, the tag of its images.
     pub version: String,
-    /// Where its images are, without a name: `host/project/repository`.
-    pub registry: String,
+    /// Where its images are, without a name: `host/project/repository`; needed where there are images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<String>,
+    /// Where in the application's repository the rendered folder is kept; build contexts and paths follow from it.
+    pub deploy_path: String,
+    /// The application's repository, for what fetches from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<Repository>,
     /// What it is built from.
-    pub source: Source,
+    pub sources: Vec<Source>,
     /// Where it runs, by platform.
+    #[serde(default)]
     pub regions: Regions,
+    /// The project on Google Cloud; needed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub google_cloud: Option<GoogleCloud>,
+    /// The Kubernetes cluster, where it is not GKE with its own gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Cluster>,
+    /// The app on Deno Deploy; needed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deno: Option<DenoApp>,
     /// Under which names it is reached.
     #[serde(default)]
     pub domains: Vec<Domain>,
@@ -28,23 +54,90 @@ pub struct TierSpec {
     #[serde(default)]
     pub environment: Vec<Variable>,
     /// The database.
-    pub database: Database,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<Database>,
     /// The cache and queue.
-    pub cache: Cache,
-    /// The machine `compose.yaml` is for.
-    pub machine: Machine,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+    /// Further data stores.
+    #[serde(default)]
+    pub stores: Vec<Store>,
+    /// What stands between the world and the services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cdn: Option<Cdn>,
+    /// How it is watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitoring: Option<Monitoring>,
+    /// The machine `compose.yaml` is for; needed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
 }
 
-/// What an application is built from.
+/// Something files are rendered for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Platform {
+    /// Container images: Dockerfile and what its build must not see.
+    Docker,
+    /// One machine: compose.yaml and the configuration of what runs beside the services.
+    Compose,
+    /// Render: render.yaml.
+    Render,
+    /// Kubernetes: manifests and kustomization.
+    Kubernetes,
+    /// Cloud databases and caches, made by Config Connector.
+    ConfigConnector,
+    /// Argo CD: an Application.
+    Argocd,
+    /// Google Cloud Run: service.yaml and cloudbuild.yaml.
+    CloudRun,
+    /// Vercel: vercel.json.
+    Vercel,
+    /// Deno Deploy: deno.json.
+    Deno,
+    /// Cloudflare: cache and rate rules, wrangler.jsonc.
+    Cloudflare,
+    /// GitHub Actions: workflows.
+    GithubActions,
+    /// Prometheus, Alertmanager, Grafana.
+    Prometheus,
+    /// Google Cloud Monitoring: alert policies and dashboard.
+    CloudMonitoring,
+}
+
+/// A Git repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repository {
+    /// Its URL over HTTPS.
+    pub url: String,
+    /// The branch that is released.
+    pub branch: String,
+}
+
+/// What a part of an application is built from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
+    /// Its name, by which services refer to it.
+    pub name: String,
     /// How it is built and started.
     pub runtime: Runtime,
-    /// The image it is built on, pinned.
-    pub base_image: String,
-    /// Where in the application's repository the rendered folder is kept; build contexts and paths follow from it.
-    pub deploy_path: String,
+    /// Its folder in the application's repository; none when that is the repository's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// The image it is built on, pinned; needed where it becomes an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_image: Option<String>,
+    /// Which of its sets of requirements is installed; needed for Python.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requirements: Option<Requirements>,
+    /// The command that builds files which are only sent, e.g. `npm run build`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<String>,
+    /// The folder with those files, below `root`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publish: Option<String>,
 }
 
 /// How an application is built and started.
@@ -53,19 +146,115 @@ pub struct Source {
 pub enum Runtime {
     /// Node.js with NestJS: `npm ci`, `npm run build`, `node dist/...`.
     Nestjs,
+    /// Node.js with Next.js, `output: "standalone"`.
+    Nextjs,
+    /// Python with FastAPI and uvicorn.
+    Fastapi,
+    /// Deno.
+    Deno,
+    /// Files that are only sent, built or as they are.
+    Static,
 }
 
-/// Where it runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A set of Python's requirements.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requirements {
+    /// How much it holds.
+    pub set: RequirementSet,
+    /// Its file, below the source's root.
+    pub file: String,
+}
+
+/// How much a set of requirements holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequirementSet {
+    /// Only wheels: nothing is compiled.
+    Slim,
+    /// Machine learning on processors.
+    Full,
+    /// Machine learning on graphics processors.
+    Gpu,
+}
+
+/// Where it runs. The first region of a platform is home: what exists once is there.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Regions {
     /// On Google Cloud.
-    pub google_cloud: String,
+    #[serde(default)]
+    pub google_cloud: Vec<Region>,
     /// On Render.
-    pub render: String,
+    #[serde(default)]
+    pub render: Vec<Region>,
+    /// On Vercel.
+    #[serde(default)]
+    pub vercel: Vec<Region>,
+    /// On Deno Deploy, where the organisation chooses them in the console.
+    #[serde(default)]
+    pub deno: Vec<Region>,
     /// Why these, where the guide does not say.
     #[serde(default)]
     pub note: String,
+}
+
+/// A region of a platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Region {
+    /// The platform's name for it.
+    pub name: String,
+    /// A short name, which tells what runs there from its like elsewhere; needed when there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short: Option<String>,
+}
+
+/// A project on Google Cloud.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GoogleCloud {
+    /// Its id.
+    pub project: String,
+    /// The network databases and caches are reached over.
+    pub network: String,
+}
+
+/// A Kubernetes cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// Who runs it.
+    pub provider: ClusterProvider,
+    /// The class of its gateway.
+    pub gateway_class: String,
+    /// The store External Secrets reads from; none when Secrets are made by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_store: Option<String>,
+}
+
+/// Who runs a Kubernetes cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClusterProvider {
+    /// Google.
+    Gke,
+    /// DigitalOcean.
+    Digitalocean,
+    /// Linode.
+    Linode,
+}
+
+/// An app on Deno Deploy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DenoApp {
+    /// Its organisation.
+    pub org: String,
+    /// Its name.
+    pub app: String,
+    /// The file it starts with.
+    pub entrypoint: String,
 }
 
 /// A name under which a service is reached.
@@ -76,106 +265,6 @@ pub struct Domain {
     pub host: String,
     /// The service.
     pub service: String,
-}
-
-/// Something that runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Service {
-    /// Its name.
-    pub name: String,
-    /// Who calls it.
-    pub kind: Kind,
-    /// What it is for.
-    pub purpose: String,
-    /// The program and its arguments.
-    pub command: Vec<String>,
-    /// Where it listens, also when only probes call it.
-    pub port: u16,
-    /// Services it calls; each becomes a variable such as `AI_SERVICE_HOSTPORT`.
-    #[serde(default)]
-    pub calls: Vec<String>,
-    /// How it is asked whether it is well.
-    pub health: Health,
-    /// What it may take.
-    pub resources: ServiceResources,
-    /// How many run.
-    pub scaling: Scaling,
-    /// How many may be missing during a node's drain.
-    pub max_unavailable: IntOrPercent,
-    /// How it stops.
-    pub shutdown: Shutdown,
-    /// Its instance type on Render.
-    pub render_plan: String,
-}
-
-/// Who calls a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// The world.
-    Web,
-    /// Other services.
-    Private,
-    /// Nobody: it takes work from a queue.
-    Worker,
-}
-
-/// HTTP paths by which a service is asked whether it is well.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Health {
-    /// Whether it can work, database and cache included.
-    pub readiness: String,
-    /// Whether the process is alive; must not depend on anything else.
-    pub liveness: String,
-    /// How long its start may take.
-    pub startup_seconds: u32,
-}
-
-/// What a service is promised and what it may take.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ServiceResources {
-    /// Promised.
-    pub requests: Shares,
-    /// At most.
-    pub limits: Shares,
-}
-
-/// CPU and memory.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Shares {
-    /// Cores.
-    pub cpu: Quantity,
-    /// Bytes.
-    pub memory: Quantity,
-}
-
-/// How many of a service run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Scaling {
-    /// Never fewer.
-    pub min: u32,
-    /// Never more.
-    pub max: u32,
-    /// Percent of the requested CPU to stay near.
-    pub cpu_percent: u32,
-    /// Why these numbers, where the guide has none.
-    #[serde(default)]
-    pub note: String,
-}
-
-/// How a service stops.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Shutdown {
-    /// How long it keeps serving while load balancers notice.
-    pub pre_stop_seconds: u32,
-    /// How long it may then finish what it has begun.
-    pub drain_seconds: u32,
 }
 
 /// An environment variable.
@@ -207,111 +296,15 @@ pub struct SecretRef {
     pub key: String,
 }
 
-/// The database of a tier, and the one it replaces.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Database {
-    /// Which product.
-    pub engine: Engine,
-    /// Major version of PostgreSQL.
-    pub version: u32,
-    /// Virtual CPUs.
-    pub vcpu: u32,
-    /// Memory.
-    pub memory: Quantity,
-    /// How many replicas serve reads.
-    pub read_replicas: u32,
-    /// Connections the server allows.
-    pub max_connections: u32,
-    /// Connections each process of a service may open.
-    pub pool_size: u32,
-    /// Variable with the URL for reading and writing.
-    pub url_variable: String,
-    /// Variable with the URL for reading only.
-    pub read_url_variable: String,
-    /// Secret with the URLs of the database moved from.
-    pub source: DatabaseSecret,
-    /// Secret with the URLs of the database moved to.
-    pub target: DatabaseSecret,
-    /// The image that stands in for it in `compose.yaml`, pinned.
-    pub local_image: String,
-    /// The image of the connection pooler in `compose.yaml`, pinned.
-    pub pooler_image: String,
-}
-
-/// Which product a database is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Engine {
-    /// Google Cloud SQL for PostgreSQL.
-    CloudSql,
-    /// Google AlloyDB for PostgreSQL.
-    Alloydb,
-}
-
-/// A secret with the URLs of a database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DatabaseSecret {
-    /// The secret.
-    pub name: String,
-    /// Key of the URL for reading and writing.
-    pub url_key: String,
-    /// Key of the URL for reading only; the same key where there is no replica.
-    pub read_url_key: String,
-}
-
-/// The cache and queue of a tier.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cache {
-    /// Which product, for people.
-    pub product: String,
-    /// How much it holds.
-    pub memory: Quantity,
-    /// What it does when it is full.
-    pub eviction: Eviction,
-    /// Variable with its URL.
-    pub url_variable: String,
-    /// Secret with its URL.
-    pub secret: SecretRef,
-    /// The image that stands in for it in `compose.yaml`, pinned.
-    pub local_image: String,
-    /// Memory of that stand-in.
-    pub local_memory: Quantity,
-    /// Its instance type on Render.
-    pub render_plan: String,
-}
-
-/// What a full cache does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Eviction {
-    /// Refuse writes; what a queue needs, since an evicted job is a lost job.
-    Noeviction,
-    /// Forget what was not used for longest.
-    AllkeysLru,
-    /// The same, among keys that expire anyway.
-    VolatileLru,
-}
-
 /// The machine `compose.yaml` is for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Machine {
     /// Its memory; all services together must fit.
     pub memory: Quantity,
-    /// Memory of the database there.
-    pub database_memory: Quantity,
-}
-
-impl fmt::Display for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CloudSql => "Cloud SQL",
-            Self::Alloydb => "AlloyDB",
-        })
-    }
+    /// Memory of the database there; needed when it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_memory: Option<Quantity>,
 }
 
 impl TierSpec {
@@ -330,8 +323,30 @@ impl TierSpec {
         self.services.iter().find(|service| service.name == name)
     }
 
-    /// The image of a service, tag included.
+    /// Whether there are files for a platform.
+    pub fn has(&self, platform: Platform) -> bool {
+        self.platforms.contains(&platform)
+    }
+
+    /// What a service is built from.
+    pub fn source_of(&self, service: &Service) -> Option<&Source> {
+        match &service.source {
+            Some(name) => self.sources.iter().find(|source| source.name == *name),
+            None => self.sources.first(),
+        }
+    }
+
+    /// What the images are built from; none when there are none. Validation allows one such source a tier.
+    pub(crate) fn image_source(&self) -> Option<&Source> {
+        let service = self.services.iter().find(|service| service.runs_on(Platform::Docker))?;
+        self.source_of(service).filter(|_| self.has(Platform::Docker))
+    }
+
+    /// The image of a service, tag included; its name alone when there is no registry.
     pub fn image(&self, service: &Service) -> String {
-        format!("{}/{}:{}", self.registry, service.name, self.version)
+        match &self.registry {
+            Some(registry) => format!("{registry}/{}:{}", service.name, self.version),
+            None => format!("{}:{}", service.name, self.version),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The rendered files of Oviya, byte for byte. `UPDATE_GOLDEN=1 cargo test -p deploy-render` writes them anew; review the
+//! The rendered files of every system and tier, byte for byte. `UPDATE_GOLDEN=1 cargo test -p deploy-render` writes them anew; review the
 //! difference before committing it.
 
 mod common;
@@ -6,42 +6,110 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use common::{options, oviya};
-use deploy_render::{DatabaseTarget, RenderedSet, check, diff, render};
+use common::{SYSTEMS, options, oviya, system};
+use deploy_render::{DatabaseTarget, Platform, RenderedSet, SystemSpec, check, diff, render};
 
-#[test]
-fn tier2_for_the_source() {
-    golden("tier2", DatabaseTarget::Source, "oviya-tier2-source");
+/// Platforms that tiers name and nothing is rendered for yet; a platform that gets its files goes from this list.
+const WITHOUT_FILES: [Platform; 9] = [
+    Platform::ConfigConnector,
+    Platform::Argocd,
+    Platform::CloudRun,
+    Platform::Vercel,
+    Platform::Deno,
+    Platform::Cloudflare,
+    Platform::GithubActions,
+    Platform::Prometheus,
+    Platform::CloudMonitoring,
+];
+
+/// Every system and tier that can be rendered, for every database its files may refer to, with the name of its folder.
+fn every_set() -> Vec<(SystemSpec, String, DatabaseTarget, String)> {
+    let mut sets = Vec::new();
+    for name in SYSTEMS {
+        let system = system(name);
+        for (tier, described) in system.tiers_in_order() {
+            let Some(spec) = &described.render else { continue };
+            let moves = spec.database.as_ref().is_some_and(|database| database.source.is_some());
+            let mut add = |database, folder: String| sets.push((system.clone(), tier.to_owned(), database, folder));
+            if moves {
+                add(DatabaseTarget::Source, format!("{name}-{tier}-source"));
+                add(DatabaseTarget::Target, format!("{name}-{tier}-target"));
+            } else {
+                add(DatabaseTarget::Target, format!("{name}-{tier}"));
+            }
+        }
+    }
+    sets
 }
 
 #[test]
-fn tier2_for_the_target() {
-    golden("tier2", DatabaseTarget::Target, "oviya-tier2-target");
+fn every_system_and_tier() {
+    let mut folders = BTreeSet::new();
+    for (system, tier, database, folder) in every_set() {
+        let set = render(&system, &tier, &options(database)).unwrap_or_else(|error| panic!("{folder}: {error}"));
+        assert_eq!(check(&set), [], "{folder}");
+        golden(&set, &folder);
+        folders.insert(folder);
+    }
+    let there = fs::read_dir(golden_dir()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(there.collect::<BTreeSet<_>>(), folders, "folders of tiers that are no longer rendered");
 }
 
 #[test]
-fn tier3_for_the_target() {
-    golden("tier3", DatabaseTarget::Target, "oviya-tier3-target");
+fn every_tier_the_guides_have_files_for_can_be_rendered() {
+    let rendered = |name: &str| {
+        let system = system(name);
+        let tiers = system.tiers_in_order().filter(|(_, tier)| tier.render.is_some());
+        tiers.map(|(name, _)| name.to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(rendered("oviya"), "tier0 tier1 tier2 tier3 tier4");
+    assert_eq!(rendered("jumbo"), "free starter professional enterprise");
+    assert_eq!(rendered("pitchey"), "current stage1 stage2 stage3 stage4");
+    assert_eq!(rendered("chatbot_saas"), "phase1 phase2 phase3");
+    assert_eq!(rendered("iitj"), "free minimal full");
+}
+
+/// A tier that names a platform gets something for it: without the platform it would have fewer files.
+#[test]
+fn every_platform_has_files() {
+    for (mut system, tier, database, folder) in every_set() {
+        let all = render(&system, &tier, &options(database)).unwrap();
+        let platforms = system.tiers[&tier].render.as_ref().unwrap().platforms.clone();
+        for platform in platforms {
+            let spec = system.tiers.get_mut(&tier).unwrap().render.as_mut().unwrap();
+            let kept = spec.platforms.clone();
+            spec.platforms.retain(|other| *other != platform);
+            let fewer = render(&system, &tier, &options(database)).unwrap().len();
+            system.tiers.get_mut(&tier).unwrap().render.as_mut().unwrap().platforms = kept;
+            assert_eq!(fewer == all.len(), WITHOUT_FILES.contains(&platform), "{folder}: {platform:?}");
+        }
+    }
+}
+
+/// Measured in the tests' own build on one core; the best of several, so that a busy machine does not count.
+#[test]
+fn all_systems_and_tiers_are_rendered_in_less_than_200_ms() {
+    let sets = every_set();
+    let once = || {
+        let start = Instant::now();
+        for (system, tier, database, _) in &sets {
+            render(system, tier, &options(*database)).unwrap();
+        }
+        start.elapsed()
+    };
+    let best = (0..5).map(|_| once()).min().unwrap();
+    assert!(best < Duration::from_millis(200), "{} sets took {best:?}", sets.len());
 }
 
 #[test]
 fn the_same_values_give_the_same_bytes() {
-    for tier in ["tier2", "tier3"] {
-        let once = render(&oviya(), tier, &options(DatabaseTarget::Target)).unwrap();
-        let again = render(&oviya(), tier, &options(DatabaseTarget::Target)).unwrap();
-        assert_eq!(once, again);
-        assert_eq!(once.digest(), again.digest());
-    }
-}
-
-#[test]
-fn nothing_is_wrong_with_what_is_rendered() {
-    for tier in ["tier2", "tier3"] {
-        for database in [DatabaseTarget::Source, DatabaseTarget::Target] {
-            let set = render(&oviya(), tier, &options(database)).unwrap();
-            assert_eq!(check(&set), [], "{tier} {database:?}");
-        }
+    for (system, tier, database, folder) in every_set() {
+        let once = render(&system, &tier, &options(database)).unwrap();
+        let again = render(&system, &tier, &options(database)).unwrap();
+        assert_eq!(once, again, "{folder}");
+        assert_eq!(once.digest(), again.digest(), "{folder}");
     }
 }
 
@@ -67,11 +135,14 @@ fn the_switch_only_changes_the_name_of_the_secret() {
     );
 }
 
-fn golden(tier: &str, database: DatabaseTarget, name: &str) {
-    let set = render(&oviya(), tier, &options(database)).unwrap();
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+fn golden_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn golden(set: &RenderedSet, name: &str) {
+    let dir = golden_dir().join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        update(&set, &dir);
+        update(set, &dir);
     }
     for (path, bytes) in set.files() {
         let golden = fs::read(dir.join(path)).unwrap_or_default();

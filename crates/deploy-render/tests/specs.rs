@@ -10,9 +10,16 @@ use deploy_render::{DatabaseTarget, Op, Range, Rule, SpecError, SystemSpec, rend
 /// Replaces `from` (which must be there) in Oviya's file; the error must then name this place and this text.
 #[track_caller]
 fn refuses(from: &str, to: &str, place: &str, expect: &str) {
+    refuses_below("", from, to, place, expect);
+}
+
+/// The same, from the first place of `start` on.
+#[track_caller]
+fn refuses_below(start: &str, from: &str, to: &str, place: &str, expect: &str) {
     let text = oviya_text();
-    assert!(text.contains(from), "the file has no `{from}` any more");
-    let broken = text.replacen(from, to, 1);
+    let (before, after) = text.split_at(text.find(start).unwrap());
+    assert!(after.contains(from), "the file has no `{from}` any more");
+    let broken = format!("{before}{}", after.replacen(from, to, 1));
     let error = SystemSpec::parse(&broken, Path::new("x/system.yaml")).expect_err(to);
     let told = error.to_string();
     assert!(told.starts_with("x/system.yaml"), "{told}");
@@ -46,6 +53,8 @@ fn refuses_what_is_no_yaml_of_this_shape_with_line_and_column() {
         "{metric: active_users, op: \"=>\", value: 400}",
         "a rule is",
     );
+    check("for: 1h\n", "for: an hour\n", "`an hour` is no length of time");
+    check("severity: ticket\n", "severity: high\n", "high");
     check("kind: web\n", "kind: website\n", "website");
     check("requests: {cpu: 500m, memory: 512Mi}", "requests: {cpu: 500m, memory: 512MB}", "`512MB` is no quantity");
     check("requests: {cpu: 500m, memory: 512Mi}", "requests: {cpu: 500m}", "memory");
@@ -61,27 +70,37 @@ fn refuses_what_is_no_yaml_of_this_shape_with_line_and_column() {
 fn refuses_values_that_contradict_each_other() {
     const T2: &str = "tiers.tier2.render";
     let at = |rest: &str| format!("{T2}.{rest}");
-    let in_tier2 = |from: &str, to: &str, rest: &str, expect: &str| refuses(from, to, &at(rest), expect);
+    let in_tier2 = |from: &str, to: &str, rest: &str, expect: &str| {
+        refuses_below("\n  tier2:\n", from, to, &at(rest), expect);
+    };
 
     refuses("system: oviya\n", "system: Oviya!\n", "system:", "is no name");
-    refuses("  tier4:\n", "  tierfour:\n", "tiers.tierfour", "no tier's name");
+    refuses("  tier4:\n", "  Tier 4:\n", "tiers.Tier 4", "is no name");
+    refuses("tier_order: [tier0, ", "tier_order: [tier0, tier9, ", "tier_order[1]", "no tier `tier9`");
+    refuses("tier_order: [tier0, ", "tier_order: [tier0, tier0, ", "tier_order[1]", "is there twice");
+    refuses("tier_order: [tier0, ", "tier_order: [", "tier_order", "the tier `tier0` is missing");
+    refuses("label: Pre-Launch\n", "label: Pre-Launch\n  tier: tier9\n", "status.tier", "no tier `tier9`");
     refuses("users: {min: 500, max: 2000}", "users: {min: 5000, max: 2000}", "tiers.tier1.users", "no range");
     refuses("headline: [100, 200]", "headline: [300, 200]", "tiers.tier0.cost_usd_month.headline", "no range");
     refuses("usd: [50, 150]", "usd: [151, 150]", "tiers.tier0.cost_usd_month.items[1].usd", "no range");
-    refuses("  - from: tier0\n", "  - from: tier9\n", "alerts[0]", "no tier `tier9`");
+    refuses("  - tiers: [tier0]\n", "  - tiers: [tier9]\n", "alerts[0]", "no tier `tier9`");
+    refuses("    to: tier1\n", "    to: tier9\n", "alerts[0]", "no tier `tier9`");
+    refuses("    metric: active_users\n", "    metric: users\n", "alerts[0]", "nobody measures `users`");
+    refuses("{metric: active_users,", "{metric: users,", "tiers.tier0.trigger.any_of[0]", "nobody measures `users`");
+    refuses("{metric: beta_users,", "{metric: users,", "tiers.tier0.gates[5].check", "nobody measures `users`");
     refuses("profit_usd_month: 100}", "profit_usd_month: 101}", "revenue.projections[0]", "revenue less cost");
 
     in_tier2("namespace: oviya", "namespace: Oviya_App", "namespace", "is no name");
     in_tier2("version: 2.0.0", "version: latest", "version", "is no version");
-    in_tier2("base_image: node:22.22.0-bookworm-slim", "base_image: node", "source.base_image", "is not pinned");
+    in_tier2("base_image: node:22.22.0-bookworm-slim", "base_image: node", "sources[0].base_image", "is not pinned");
     in_tier2(
         "base_image: node:22.22.0-bookworm-slim",
         "base_image: \"node:22\\nRUN x\"",
-        "source.base_image",
+        "sources[0].base_image",
         "is no image",
     );
-    in_tier2("deploy_path: deploy/tier2", "deploy_path: ../tier2", "source.deploy_path", "is no path");
-    in_tier2("render: oregon", "render: mars", "regions.render", "no region `mars`");
+    in_tier2("deploy_path: deploy/tier2", "deploy_path: ../tier2", "deploy_path", "is no path");
+    in_tier2("render: [{name: oregon}]", "render: [{name: mars}]", "regions.render[0]", "no region `mars`");
     in_tier2("service: api}", "service: worker}", "domains[0]", "no web service");
     in_tier2("host: api.oviya.example", "host: \"api oviya\"", "domains[0]", "is no host name");
     in_tier2("- name: worker\n", "- name: api\n", "services[1]", "is there twice");
@@ -167,11 +186,12 @@ fn has_the_guides_figures() {
     assert_eq!(oviya.tier_names().collect::<Vec<_>>(), ["tier0", "tier1", "tier2", "tier3", "tier4"]);
     let check = |tier: &str, users: (u64, u64), cost: (u64, u64), items: Option<(u64, u64)>, gates: usize| {
         let tier = &oviya.tiers[tier];
-        assert_eq!((tier.users.min, tier.users.max), users);
-        assert_eq!(tier.cost_usd_month.headline, Range { min: cost.0, max: cost.1 });
+        assert_eq!(tier.users.map(|found| (found.min, found.max)), Some(users));
+        let found = tier.cost_usd_month.as_ref().unwrap();
+        assert_eq!(found.headline, Range { min: cost.0, max: Some(cost.1) });
         match items {
-            Some((min, max)) => assert_eq!(tier.cost_usd_month.sum(), Range { min, max }),
-            None => assert!(tier.cost_usd_month.items.is_empty()),
+            Some((min, max)) => assert_eq!(found.sum(), Range { min, max: Some(max) }),
+            None => assert!(found.items.is_empty()),
         }
         assert_eq!(tier.gates.len(), gates);
     };
@@ -183,17 +203,18 @@ fn has_the_guides_figures() {
 
     let tier2 = &oviya.tiers["tier2"];
     let trigger = tier2.trigger.as_ref().unwrap();
-    let Rule::Metric { metric, op, value } = &trigger.any_of[0] else { panic!() };
+    let Rule::Metric { metric, op, value, .. } = &trigger.any_of[0] else { panic!() };
     assert_eq!((metric.as_str(), *op, *value), ("active_users", Op::AtLeast, 4000.0));
     assert_eq!(trigger.text, "4,000+ users OR response time >1s");
     assert!(matches!(&oviya.tiers["tier3"].trigger.as_ref().unwrap().any_of[1], Rule::Manual { .. }));
-    assert!(oviya.tiers["tier4"].users.and_more);
+    assert!(oviya.tiers["tier4"].users.unwrap().and_more);
 
     for service in &oviya.tiers["tier3"].render.as_ref().unwrap().services {
-        let resources = &service.resources;
+        let resources = service.resources.as_ref().unwrap();
+        let scaling = service.scaling.as_ref().unwrap();
         assert_eq!((resources.requests.cpu.as_str(), resources.requests.memory.as_str()), ("500m", "512Mi"));
         assert_eq!((resources.limits.cpu.as_str(), resources.limits.memory.as_str()), ("2000m", "2Gi"));
-        assert_eq!((service.scaling.min, service.scaling.max, service.scaling.cpu_percent), (5, 20, 70));
+        assert_eq!((scaling.min, scaling.max, scaling.cpu_percent), (5, 20, 70));
     }
 }
 
@@ -207,12 +228,16 @@ fn a_cost_that_does_not_add_up_is_a_conflict() {
 
 #[test]
 fn a_tier_that_cannot_be_rendered_says_which_can() {
-    let check = |tier: &str, expect: &str| {
-        let error = render(&oviya(), tier, &options(DatabaseTarget::Target)).unwrap_err();
+    let check = |system: &str, tier: &str, expect: &str| {
+        let error = render(&common::system(system), tier, &options(DatabaseTarget::Target)).unwrap_err();
         assert_eq!(error.to_string(), expect);
     };
-    check("tier0", "tier `tier0` of system `oviya` has nothing to render (tiers that have: tier2, tier3)");
-    check("tier7", "system `oviya` has no tier `tier7` (it has tier0, tier1, tier2, tier3, tier4)");
+    check(
+        "chatbot_saas",
+        "year2",
+        "tier `year2` of system `chatbot_saas` has nothing to render (tiers that have: phase1, phase2, phase3)",
+    );
+    check("oviya", "tier7", "system `oviya` has no tier `tier7` (it has tier0, tier1, tier2, tier3, tier4)");
 }
 
 #[test]
@@ -224,10 +249,9 @@ fn a_file_that_is_not_there_is_named() {
 #[test]
 fn a_value_can_not_break_out_of_its_place() {
     let nasty = "a: b #'\"\\n${X} {{ y }} `c` $(d) %e <f>";
-    let text = oviya_text().replacen(
+    let text = oviya_text().replace(
         "{name: LOG_LEVEL, value: info",
         &format!("{{name: LOG_LEVEL, value: {}", serde_json::Value::from(nasty)),
-        1,
     );
     let system = SystemSpec::parse(&text, Path::new("x")).unwrap();
     let set = render(&system, "tier2", &options(DatabaseTarget::Target)).unwrap();

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::oviya_file;
+use common::system_file;
 use deploy_render::{action, inspect};
 use runbook::{Action, Check, Context, Effect, FailureKind, Quiet, Severity};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ impl Run {
     }
 
     fn with(&self, database: &str) -> Value {
-        json!({"system_file": oviya_file(), "tier": "tier2", "out": self.out(), "database": database})
+        json!({"system_file": system_file("oviya"), "tier": "tier2", "out": self.out(), "database": database})
     }
 
     fn step(&self, database: &str) -> Box<dyn Action> {
@@ -127,7 +127,7 @@ async fn a_folder_of_somebody_else_blocks() {
 async fn an_undo_does_not_need_the_system_file() {
     let run = Run::new();
     let file = run.dir.path().join("system.yaml");
-    fs::copy(oviya_file(), &file).unwrap();
+    fs::copy(system_file("oviya"), &file).unwrap();
     let mut with = run.with("source");
     with["system_file"] = json!(file);
     let step = action("render.write", &with).unwrap().unwrap();
@@ -144,7 +144,7 @@ async fn a_user_template_with_something_wrong_blocks_before_anything_is_written(
     let run = Run::new();
     let templates = run.dir.path().join("templates/docker");
     fs::create_dir_all(&templates).unwrap();
-    fs::write(templates.join("Dockerfile.tera"), "FROM node\n").unwrap();
+    fs::write(templates.join("nestjs.Dockerfile.tera"), "FROM node\n").unwrap();
     let mut with = run.with("source");
     with["templates"] = json!(run.dir.path().join("templates"));
     let step = action("render.write", &with).unwrap().unwrap();

@@ -63,9 +63,11 @@ fn names_that_are_there_can_be_tested() {
 
 #[test]
 fn a_misspelt_template_is_refused() {
-    let error = render_with("docker/Dokerfile.tera", "x").unwrap_err();
+    let error = render_with("docker/nestjs.Dokerfile.tera", "x").unwrap_err();
     assert!(
-        error.starts_with("DIR/docker/Dokerfile.tera: it replaces no template (there are docker/Dockerfile.tera"),
+        error.starts_with(
+            "DIR/docker/nestjs.Dokerfile.tera: it replaces no template (there are docker/nestjs.Dockerfile.tera"
+        ),
         "{error}"
     );
     // What is no template is none of our business.

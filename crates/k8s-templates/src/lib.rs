@@ -29,4 +29,4 @@ pub use pod::{
     SecurityContext, Sleep, TopologySpread, Volume, VolumeMount,
 };
 pub use quantity::{IntOrPercent, IntOrText, Quantity, QuantityError};
-pub use workload::{Env, EnvSource, Port, Probes, Scaling, Shares, Workload, config_map, manifests, namespace};
+pub use workload::{Env, EnvSource, Gpu, Port, Probes, Scaling, Shares, Workload, config_map, manifests, namespace};

@@ -70,6 +70,7 @@ pub enum ObjectError {
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident: $api:literal,)*) => {
         /// One Kubernetes object.
+        #[allow(clippy::large_enum_variant, reason = "a tier has some dozens of them; a box would only be in the way")]
         #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
         #[serde(untagged)]
         pub enum Object {

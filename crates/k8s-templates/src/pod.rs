@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::core::LabelSelector;
-use crate::object::Metadata;
+use crate::object::{Labels, Metadata};
 use crate::quantity::{IntOrText, Quantity};
 
 /// The pods a Deployment makes.
@@ -32,6 +32,9 @@ pub struct PodSpec {
     /// User, groups, seccomp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_context: Option<PodSecurityContext>,
+    /// Labels a node must have.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub node_selector: Labels,
     /// From TERM (preStop included) to KILL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub termination_grace_period_seconds: Option<u32>,

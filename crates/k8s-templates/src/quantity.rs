@@ -99,6 +99,12 @@ impl Quantity {
     }
 }
 
+impl From<u32> for Quantity {
+    fn from(number: u32) -> Self {
+        Self { text: number.to_string(), thousandths: i128::from(number) * 1000 }
+    }
+}
+
 impl TryFrom<Written> for Quantity {
     type Error = QuantityError;
 

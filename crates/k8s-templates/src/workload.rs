@@ -45,6 +45,8 @@ pub struct Workload {
     pub requests: Shares,
     /// At most.
     pub limits: Shares,
+    /// Graphics processors of each pod.
+    pub gpu: Option<Gpu>,
     /// How many pods.
     pub scaling: Scaling,
     /// How many pods an eviction may take.
@@ -77,6 +79,15 @@ pub struct Shares {
     pub cpu: Quantity,
     /// Bytes.
     pub memory: Quantity,
+}
+
+/// Graphics processors of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gpu {
+    /// Which, as GKE names it, e.g. `nvidia-l4`.
+    pub kind: String,
+    /// How many.
+    pub count: u32,
 }
 
 /// How many pods run.
@@ -241,6 +252,12 @@ fn pod(w: &Workload) -> PodSpec {
             fs_group: Some(w.user_id),
             seccomp_profile: Some(SeccompProfile { kind: "RuntimeDefault".to_owned() }),
         }),
+        // Nodes with such processors are tainted; GKE itself adds the toleration to pods that ask for one.
+        node_selector: w
+            .gpu
+            .iter()
+            .map(|gpu| ("cloud.google.com/gke-accelerator".to_owned(), gpu.kind.clone()))
+            .collect(),
         termination_grace_period_seconds: Some(w.pre_stop_seconds + w.drain_seconds),
         topology_spread_constraints: vec![spread("topology.kubernetes.io/zone"), spread("kubernetes.io/hostname")],
         containers: vec![container(w)],
@@ -257,6 +274,11 @@ fn container(w: &Workload) -> Container {
     };
     let shares =
         |s: &Shares| BTreeMap::from([("cpu".to_owned(), s.cpu.clone()), ("memory".to_owned(), s.memory.clone())]);
+    let mut limits = shares(&w.limits);
+    if let Some(gpu) = &w.gpu {
+        // Only as a limit: a request would have to be the same.
+        limits.insert("nvidia.com/gpu".to_owned(), Quantity::from(gpu.count));
+    }
     Container {
         name: w.name.clone(),
         image: w.image.clone(),
@@ -274,7 +296,7 @@ fn container(w: &Workload) -> Container {
             .map(|name| EnvFrom { config_map_ref: ConfigMapRef { name: name.clone() } })
             .collect(),
         env: w.env.iter().map(env_var).collect(),
-        resources: Some(Resources { requests: shares(&w.requests), limits: shares(&w.limits) }),
+        resources: Some(Resources { requests: shares(&w.requests), limits }),
         startup_probe: Some(probe(
             &w.probes.startup,
             STARTUP_PERIOD_SECONDS,

@@ -29,6 +29,7 @@ fn workload() -> Workload {
         }],
         requests: Shares { cpu: quantity("500m"), memory: quantity("512Mi") },
         limits: Shares { cpu: quantity("2000m"), memory: quantity("2Gi") },
+        gpu: None,
         scaling: Scaling::Cpu { min: 5, max: 20, percent: 70 },
         max_unavailable: IntOrPercent::Int(1),
         probes: Probes {

@@ -98,7 +98,7 @@ pub struct MigrateArgs {
     /// The tier to move from, when more than one playbook leads there
     #[arg(long, value_name = "TIER")]
     pub from: Option<String>,
-    /// The system, when there is more than one
+    /// The system, when several have the tier
     #[arg(long)]
     pub system: Option<String>,
     /// Show what would happen and change nothing (exit 2 when something would)
@@ -156,7 +156,7 @@ pub struct RenderArgs {
     /// The tier whose files to render
     #[arg(long, value_name = "TIER")]
     pub tier: String,
-    /// The system, when there is more than one
+    /// The system, when several have the tier
     #[arg(long)]
     pub system: Option<String>,
     /// Where the files go

@@ -105,35 +105,58 @@ pub fn all(playbooks: &Path) -> Result<Vec<System>, Failure> {
     Ok(systems)
 }
 
-/// The named system, or the only one.
+/// The named system, which must have the tier; without a name the only one that has it.
 ///
 /// # Errors
-/// `InvalidInput` when it does not exist, or none was named and there are several.
-pub fn one(playbooks: &Path, name: Option<&str>) -> Result<System, Failure> {
+/// `InvalidInput` when there is no such system or tier, or none was named and several have the tier.
+pub fn with_tier(playbooks: &Path, name: Option<&str>, tier: &str) -> Result<System, Failure> {
+    if let Some(name) = name {
+        let system = one(playbooks, name)?;
+        system.require_tier(tier)?;
+        return Ok(system);
+    }
     let mut systems = all(playbooks)?;
-    let names: Vec<String> = systems.iter().map(|s| s.spec.system.clone()).collect();
-    let at = match name {
-        Some(name) => names.iter().position(|n| n == name),
-        None if names.len() == 1 => Some(0),
-        None => None,
+    let of = |system: &System| {
+        format!("{} ({})", system.spec.system, system.spec.tier_names().collect::<Vec<_>>().join(", "))
     };
-    match (at, name) {
-        (Some(at), _) => Ok(systems.swap_remove(at)),
-        (None, Some(name)) => Err(invalid(
-            format!("system {name}"),
-            format!("not found below {}", playbooks.display()),
-            format!("use one of {}", names.join(", ")),
-        )),
-        (None, None) => Err(invalid(
-            format!("{}", playbooks.display()),
-            format!("holds {} systems", names.len()),
-            if names.is_empty() {
-                "give the folder that holds <system>/system.yaml with --playbooks DIR".into()
-            } else {
-                format!("say which with --system: {}", names.join(", "))
+    let known = systems.iter().map(of).collect::<Vec<_>>().join(", ");
+    systems.retain(|system| system.spec.tiers.contains_key(tier));
+    match systems.len() {
+        1 => Ok(systems.swap_remove(0)),
+        0 => Err(invalid(
+            format!("tier {tier}"),
+            format!("no system below {} has it", playbooks.display()),
+            match known.is_empty() {
+                true => "give the folder that holds <system>/system.yaml with --playbooks DIR".to_owned(),
+                false => format!("use a tier of {known}"),
             },
         )),
+        _ => Err(invalid(
+            format!("tier {tier}"),
+            format!("{} systems have it", systems.len()),
+            format!("say which with --system: {}", names(&systems)),
+        )),
     }
+}
+
+/// The named system.
+///
+/// # Errors
+/// `InvalidInput` when it does not exist.
+pub fn one(playbooks: &Path, name: &str) -> Result<System, Failure> {
+    let mut systems = all(playbooks)?;
+    match systems.iter().position(|system| system.spec.system == name) {
+        Some(at) => Ok(systems.swap_remove(at)),
+        None => Err(invalid(
+            format!("system {name}"),
+            format!("not found below {}", playbooks.display()),
+            format!("use one of {}", names(&systems)),
+        )),
+    }
+}
+
+fn names(systems: &[System]) -> String {
+    systems.iter().map(|system| system.spec.system.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn entries(dir: &Path) -> Result<Vec<PathBuf>, Failure> {

@@ -4,7 +4,7 @@ use k8s_templates::looks_secret;
 use serde_json::Value;
 
 use super::{Report, elements};
-use crate::validate::RENDER_SERVICE_PLANS;
+use crate::validate::{RENDER_DATABASE_PLANS, RENDER_SERVICE_PLANS, is_service_plan};
 
 pub(super) fn check(document: &Value, report: &mut Report) {
     if document["previews"]["generation"] != "off" {
@@ -14,6 +14,7 @@ pub(super) fn check(document: &Value, report: &mut Report) {
             "set it to \"off\", or choose previews on purpose",
         );
     }
+    check_databases(document, report);
     let mut names: Vec<&str> = Vec::new();
     for (i, service) in elements(&document["services"]) {
         let at = format!("services[{i}]");
@@ -22,9 +23,12 @@ pub(super) fn check(document: &Value, report: &mut Report) {
             report.add(format!("{at}.name"), format!("`{name}` is missing or there twice"), "give it its own name");
         }
         names.push(name);
+        if service["runtime"] == "static" {
+            continue;
+        }
         check_plan(&at, service, report);
         match service["type"].as_str().unwrap_or("") {
-            "keyvalue" | "redis" => check_key_value(&at, service, report),
+            "keyvalue" | "redis" => check_allow_list(&at, service, report),
             "web" | "worker" | "pserv" | "cron" => check_service(document, &at, service, report),
             other => report.add(
                 format!("{at}.type"),
@@ -35,15 +39,42 @@ pub(super) fn check(document: &Value, report: &mut Report) {
     }
 }
 
+fn check_databases(document: &Value, report: &mut Report) {
+    for (i, database) in elements(&document["databases"]) {
+        check_database(&format!("databases[{i}]"), database, report);
+    }
+}
+
 fn check_plan(at: &str, service: &Value, report: &mut Report) {
     let plan = service["plan"].as_str().unwrap_or("");
-    if !RENDER_SERVICE_PLANS.contains(&plan) {
-        let remedy = format!("use one of {}", RENDER_SERVICE_PLANS.join(", "));
+    if !is_service_plan(plan) {
+        let known: Vec<&str> = RENDER_SERVICE_PLANS.iter().map(|(name, _)| *name).collect();
+        let remedy = format!("use one of {}", known.join(", "));
         report.add(format!("{at}.plan"), format!("Render has no plan `{plan}`"), remedy);
     }
 }
 
-fn check_key_value(at: &str, service: &Value, report: &mut Report) {
+fn check_database(at: &str, database: &Value, report: &mut Report) {
+    let plan = database["plan"].as_str().unwrap_or("");
+    if !RENDER_DATABASE_PLANS.contains(&plan) {
+        let message = format!("Render sells no database `{plan}` today");
+        report.add(
+            format!("{at}.plan"),
+            message,
+            "use e.g. basic-256mb for the old `starter`, basic-1gb for `standard`",
+        );
+    }
+    if let Some(disk) = database["diskSizeGB"].as_u64().filter(|disk| *disk != 1 && disk % 5 != 0) {
+        let message = format!("Render has no disk of {disk} GB");
+        report.add(format!("{at}.diskSizeGB"), message, "use 1 or a multiple of 5; it can grow later and never shrink");
+    }
+    if database["readReplicas"].as_array().is_some_and(Vec::is_empty) {
+        report.add(format!("{at}.readReplicas"), "an empty list destroys all replicas", "remove the line");
+    }
+    check_allow_list(at, database, report);
+}
+
+fn check_allow_list(at: &str, service: &Value, report: &mut Report) {
     match service["ipAllowList"].as_array() {
         None => report.add(format!("{at}.ipAllowList"), "it must be there", "use [] to let nobody in from outside"),
         Some(list) => {
@@ -85,6 +116,9 @@ fn check_service(document: &Value, at: &str, service: &Value, report: &mut Repor
         if !service["numInstances"].is_null() {
             report.add(format!("{at}.numInstances"), "autoscaling owns the number", "remove it");
         }
+    }
+    if service["type"] == "cron" && service["schedule"].as_str().is_none() {
+        report.add(format!("{at}.schedule"), "it says not when it runs", "add five fields, in UTC");
     }
     for (i, variable) in elements(&service["envVars"]) {
         check_variable(document, &format!("{at}.envVars[{i}]"), variable, report);

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::variables::{SecretView, VariableView, secret_view, unique};
 use super::{docker_memory, shell_word};
-use crate::tier::{Kind, Runtime, Service, TierSpec};
+use crate::tier::{Gpu, Kind, Running, Runtime, Service, TierSpec};
 
 #[derive(Debug, Serialize)]
 pub(super) struct ServiceView {
@@ -20,8 +20,13 @@ pub(super) struct ServiceView {
     readiness: String,
     liveness: String,
     startup_seconds: u32,
-    /// One-line program that exits 0 when the service is alive.
-    probe_script: String,
+    /// A program that exits 0 when the service is alive.
+    probe: Vec<String>,
+    gpu: Option<Gpu>,
+    /// Size of its `/tmp`, in MiB.
+    scratch_mib: i128,
+    /// What runs once before a release takes over, as one line; none for nothing.
+    pre_deploy_line: Option<String>,
     cpus: String,
     /// Memory limit as Docker writes it.
     memory: String,
@@ -33,7 +38,7 @@ pub(super) struct ServiceView {
     max: u32,
     cpu_percent: u32,
     stop_seconds: u32,
-    render_plan: String,
+    render_plan: Option<String>,
     domains: Vec<String>,
     /// Services it calls.
     calls: Vec<CallView>,
@@ -69,13 +74,15 @@ pub(super) fn service_view(
     spec: &TierSpec,
     index: u16,
     service: &Service,
+    running: Running,
     variables: &[VariableView],
 ) -> ServiceView {
+    let Running { port, health, resources, scaling, shutdown, .. } = running;
     let mine = |v: &&VariableView| v.used_by.contains(&service.name);
     let mut plain = vec![VariableView {
         name: "PORT".to_owned(),
         purpose: "where it listens".to_owned(),
-        value: Some(service.port.to_string()),
+        value: Some(port.to_string()),
         secret: None,
         used_by: vec![service.name.clone()],
     }];
@@ -87,27 +94,30 @@ pub(super) fn service_view(
         purpose: service.purpose.clone(),
         image: spec.image(service),
         command: service.command.clone(),
-        command_line: service.command.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" "),
-        port: service.port,
-        readiness: service.health.readiness.clone(),
-        liveness: service.health.liveness.clone(),
-        startup_seconds: service.health.startup_seconds,
-        probe_script: probe_script(spec.source.runtime, service),
-        cpus: cores(&service.resources.limits.cpu),
-        memory: docker_memory(&service.resources.limits.memory),
-        publish: format!("127.0.0.1:{}:{}", service.port + index, service.port),
+        command_line: command_line(&service.command),
+        port,
+        readiness: health.readiness.clone(),
+        liveness: health.liveness.clone(),
+        startup_seconds: health.startup_seconds,
+        probe: spec.source_of(service).map_or_else(Vec::new, |source| probe(source.runtime, port, &health.liveness)),
+        gpu: service.gpu.clone(),
+        scratch_mib: service.scratch().mebibytes(),
+        pre_deploy_line: (!service.pre_deploy.is_empty()).then(|| command_line(&service.pre_deploy)),
+        cpus: cores(&resources.limits.cpu),
+        memory: docker_memory(&resources.limits.memory),
+        publish: format!("127.0.0.1:{}:{port}", port + index),
         render_name: format!("{system}-{}", service.name),
-        min: service.scaling.min,
-        max: service.scaling.max,
-        cpu_percent: service.scaling.cpu_percent,
-        stop_seconds: service.shutdown.pre_stop_seconds + service.shutdown.drain_seconds,
+        min: scaling.min,
+        max: scaling.max,
+        cpu_percent: scaling.cpu_percent,
+        stop_seconds: shutdown.pre_stop_seconds + shutdown.drain_seconds,
         render_plan: service.render_plan.clone(),
-        domains: spec.domains.iter().filter(|d| d.service == service.name).map(|d| d.host.clone()).collect(),
+        domains: domains(spec, service),
         calls: service
             .calls
             .iter()
             .filter_map(|name| spec.service(name))
-            .map(|callee| call_view(system, callee))
+            .filter_map(|callee| call_view(system, callee))
             .collect(),
         variables: plain,
         own_secrets: secrets
@@ -127,32 +137,48 @@ pub(super) fn called(spec: &TierSpec) -> Vec<CalledView> {
     };
     spec.services
         .iter()
-        .map(|service| CalledView {
-            variable: TierSpec::call_variable(&service.name),
-            hostport: format!("{}:{}", service.name, service.port),
-            used_by: callers(&service.name),
+        .filter_map(|service| {
+            Some(CalledView {
+                variable: TierSpec::call_variable(&service.name),
+                hostport: format!("{}:{}", service.name, service.port?),
+                used_by: callers(&service.name),
+            })
         })
         .filter(|called| !called.used_by.is_empty())
         .collect()
 }
 
-pub(super) fn call_view(system: &str, service: &Service) -> CallView {
-    CallView {
+pub(super) fn call_view(system: &str, service: &Service) -> Option<CallView> {
+    Some(CallView {
         variable: TierSpec::call_variable(&service.name),
         kind: service.kind,
-        hostport: format!("{}:{}", service.name, service.port),
+        hostport: format!("{}:{}", service.name, service.port?),
         render_name: format!("{system}-{}", service.name),
-    }
+    })
+}
+
+/// The names a service is reached under.
+pub(super) fn domains(spec: &TierSpec, service: &Service) -> Vec<String> {
+    spec.domains.iter().filter(|d| d.service == service.name).map(|d| d.host.clone()).collect()
+}
+
+/// A program and its arguments as one line, quoted for a shell where needed.
+pub(super) fn command_line(command: &[String]) -> String {
+    command.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// A program that exits 0 when the service answers; the images have no curl.
-pub(super) fn probe_script(runtime: Runtime, service: &Service) -> String {
-    match runtime {
-        Runtime::Nestjs => format!(
-            "fetch('http://127.0.0.1:{}{}').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))",
-            service.port, service.health.liveness
-        ),
-    }
+fn probe(runtime: Runtime, port: u16, path: &str) -> Vec<String> {
+    let url = format!("http://127.0.0.1:{port}{path}");
+    let words = match runtime {
+        Runtime::Nestjs | Runtime::Nextjs | Runtime::Static => {
+            ["node", "-e", &format!("fetch('{url}').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))")]
+        }
+        // A status of 400 and more is an exception there, and an exception ends with 1.
+        Runtime::Fastapi => ["python", "-c", &format!("import urllib.request as r; r.urlopen('{url}', timeout=4)")],
+        Runtime::Deno => ["deno", "eval", &format!("const r = await fetch('{url}'); Deno.exit(r.ok ? 0 : 1)")],
+    };
+    words.map(str::to_owned).to_vec()
 }
 
 /// Cores as a decimal number, as Docker writes them.

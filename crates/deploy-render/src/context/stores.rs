@@ -4,32 +4,41 @@ use serde::Serialize;
 
 use super::docker_memory;
 use crate::render::DatabaseTarget;
-use crate::tier::{Eviction, TierSpec};
+use crate::tier::{Allowed, Cache, Database, Eviction, TierSpec};
 
 #[derive(Debug, Serialize)]
 pub(super) struct DatabaseView {
     product: String,
     version: u32,
-    vcpu: u32,
-    memory: String,
+    vcpu: Option<u32>,
+    memory: Option<String>,
+    disk_gb: Option<u32>,
+    high_availability: bool,
+    backup_days: Option<u32>,
+    /// Its instance type, when it is one of Render's.
+    render_plan: Option<String>,
+    /// Its name there.
+    render_name: String,
+    allow_from: Vec<Allowed>,
+    /// Every variable with one of its URLs.
+    url_variables: Vec<String>,
     read_replicas: u32,
     max_connections: u32,
     pool_size: u32,
     /// Secret the files refer to now.
     secret: String,
-    /// Secret of the database moved from.
-    source_secret: String,
+    /// Secret of the database moved from; none when nothing moves.
+    source_secret: Option<String>,
     /// Secret of the database moved to.
     target_secret: String,
     url_variable: String,
     url_key: String,
-    read_url_variable: String,
-    read_url_key: String,
-    local_image: String,
-    local_memory: String,
+    read_url_variable: Option<String>,
+    local_image: Option<String>,
+    local_memory: Option<String>,
     /// Where the image keeps its data.
     local_data_path: String,
-    pooler_image: String,
+    pooler_image: Option<String>,
     pooler_memory: String,
     /// Server connections of the pooler: what is left of `max_connections` for one database.
     pooler_server_connections: u32,
@@ -40,14 +49,14 @@ pub(super) struct DatabaseView {
 #[derive(Debug, Serialize)]
 pub(super) struct CacheView {
     product: String,
-    memory: String,
+    memory: Option<String>,
     eviction: Eviction,
     url_variable: String,
-    local_image: String,
-    local_memory: String,
+    local_image: Option<String>,
+    local_memory: Option<String>,
     /// What Redis itself may hold there: three quarters, the rest is for copy-on-write and buffers.
-    local_maxmemory: String,
-    render_plan: String,
+    local_maxmemory: Option<String>,
+    render_plan: Option<String>,
 }
 
 /// Memory of the pooler in `compose.yaml`.
@@ -59,26 +68,31 @@ const LOCAL_MAX_CONNECTIONS: u32 = 100;
 /// Of which so many are left for people, backups and health checks.
 const LOCAL_RESERVED_CONNECTIONS: u32 = 20;
 
-pub(super) fn database_view(spec: &TierSpec, database: DatabaseTarget) -> DatabaseView {
-    let db = &spec.database;
-    let [url, read_url] = database.secrets(spec);
+pub(super) fn database_view(system: &str, spec: &TierSpec, db: &Database, of: DatabaseTarget) -> DatabaseView {
+    let secret = db.secret(of);
     DatabaseView {
         product: db.engine.to_string(),
         version: db.version,
         vcpu: db.vcpu,
-        memory: db.memory.to_string(),
+        memory: db.memory.as_ref().map(ToString::to_string),
+        disk_gb: db.disk_gb,
+        high_availability: db.high_availability,
+        backup_days: db.backup_days,
+        render_plan: db.render_plan.clone(),
+        render_name: format!("{system}-database"),
+        allow_from: db.allow_from.clone(),
+        url_variables: db.urls(of).iter().map(|url| url.variable.to_owned()).collect(),
         read_replicas: db.read_replicas,
         max_connections: db.max_connections,
         pool_size: db.pool_size,
-        secret: url.name,
-        source_secret: db.source.name.clone(),
+        secret: secret.name.clone(),
+        source_secret: db.source.as_ref().map(|source| source.name.clone()),
         target_secret: db.target.name.clone(),
         url_variable: db.url_variable.clone(),
-        url_key: url.key,
+        url_key: secret.url_key.clone(),
         read_url_variable: db.read_url_variable.clone(),
-        read_url_key: read_url.key,
         local_image: db.local_image.clone(),
-        local_memory: docker_memory(&spec.machine.database_memory),
+        local_memory: spec.machine.as_ref().and_then(|machine| machine.database_memory.as_ref()).map(docker_memory),
         // The image of 18 and later keeps a folder a version below this one.
         local_data_path: format!("/var/lib/postgresql{}", if db.version >= 18 { "" } else { "/data" }),
         pooler_image: db.pooler_image.clone(),
@@ -88,17 +102,15 @@ pub(super) fn database_view(spec: &TierSpec, database: DatabaseTarget) -> Databa
     }
 }
 
-pub(super) fn cache_view(spec: &TierSpec) -> CacheView {
-    let cache = &spec.cache;
-    let maxmemory = cache.local_memory.mebibytes() * 3 / 4;
+pub(super) fn cache_view(cache: &Cache) -> CacheView {
     CacheView {
-        product: cache.product.clone(),
-        memory: cache.memory.to_string(),
+        product: cache.product.to_string(),
+        memory: cache.memory.as_ref().map(ToString::to_string),
         eviction: cache.eviction,
         url_variable: cache.url_variable.clone(),
         local_image: cache.local_image.clone(),
-        local_memory: docker_memory(&cache.local_memory),
-        local_maxmemory: format!("{maxmemory}mb"),
+        local_memory: cache.local_memory.as_ref().map(docker_memory),
+        local_maxmemory: cache.local_memory.as_ref().map(|memory| format!("{}mb", memory.mebibytes() * 3 / 4)),
         render_plan: cache.render_plan.clone(),
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::render::DatabaseTarget;
-use crate::tier::{SecretRef, TierSpec, Variable};
+use crate::tier::{Kind, SecretRef, TierSpec, Variable};
 
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct VariableView {
@@ -37,27 +37,32 @@ pub(crate) const POOL_VARIABLE: &str = "DATABASE_POOL_SIZE";
 /// Every variable of the tier: the database's, the cache's, then the spec's own.
 pub(super) fn all_variables(spec: &TierSpec, database: DatabaseTarget) -> Vec<VariableView> {
     let everybody: Vec<String> = spec.services.iter().map(|s| s.name.clone()).collect();
+    // Files that are only sent have no use for a database.
+    let programs: Vec<String> =
+        spec.services.iter().filter(|s| s.kind != Kind::Static).map(|s| s.name.clone()).collect();
     let of_store = |name: &str, purpose: &str, secret: SecretRef| VariableView {
         name: name.to_owned(),
         purpose: purpose.to_owned(),
         value: None,
         secret: Some(secret),
-        used_by: everybody.clone(),
+        used_by: programs.clone(),
     };
-    let db = &spec.database;
-    let [url, read_url] = database.secrets(spec);
-    let mut variables = vec![
-        of_store(&db.url_variable, "URL of the database, for reading and writing", url),
-        of_store(&db.read_url_variable, "URL of the database, for reading only", read_url),
-        of_store(&spec.cache.url_variable, "URL of the cache and queue", spec.cache.secret.clone()),
-    ];
-    variables.push(VariableView {
-        name: POOL_VARIABLE.to_owned(),
-        purpose: "database connections each process opens at most".to_owned(),
-        value: Some(db.pool_size.to_string()),
-        secret: None,
-        used_by: everybody.clone(),
-    });
+    let mut variables = Vec::new();
+    if let Some(db) = &spec.database {
+        variables.extend(db.urls(database).into_iter().map(|url| of_store(url.variable, url.purpose, url.secret)));
+    }
+    if let Some(cache) = &spec.cache {
+        variables.push(of_store(&cache.url_variable, "URL of the cache and queue", cache.secret.clone()));
+    }
+    if let Some(db) = &spec.database {
+        variables.push(VariableView {
+            name: POOL_VARIABLE.to_owned(),
+            purpose: "database connections each process opens at most".to_owned(),
+            value: Some(db.pool_size.to_string()),
+            secret: None,
+            used_by: programs.clone(),
+        });
+    }
     variables.extend(spec.environment.iter().map(|v| {
         let Variable { name, purpose, value, secret, used_by } = v.clone();
         VariableView {

@@ -23,8 +23,8 @@ pub struct Users {
 pub struct Range {
     /// From.
     pub min: u64,
-    /// To.
-    pub max: u64,
+    /// To; none when the guide names no end.
+    pub max: Option<u64>,
 }
 
 /// How a metric is compared.
@@ -52,7 +52,11 @@ impl fmt::Display for Users {
 
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.min == self.max { write!(f, "{}", self.min) } else { write!(f, "{}-{}", self.min, self.max) }
+        match self.max {
+            Some(max) if max == self.min => write!(f, "{max}"),
+            Some(max) => write!(f, "{}-{max}", self.min),
+            None => write!(f, "{}+", self.min),
+        }
     }
 }
 
@@ -81,7 +85,7 @@ impl Op {
 
 impl Serialize for Range {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        [self.min, self.max].serialize(serializer)
+        (self.min, self.max).serialize(serializer)
     }
 }
 
@@ -93,11 +97,11 @@ impl<'de> Deserialize<'de> for Range {
             type Value = Range;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number of dollars, or [from, to]")
+                f.write_str("a number of dollars, or [from, to] with null for no end")
             }
 
             fn visit_u64<E: de::Error>(self, value: u64) -> Result<Range, E> {
-                Ok(Range { min: value, max: value })
+                Ok(Range { min: value, max: Some(value) })
             }
 
             fn visit_i64<E: de::Error>(self, value: i64) -> Result<Range, E> {
@@ -107,7 +111,7 @@ impl<'de> Deserialize<'de> for Range {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Range, A::Error> {
                 let min = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(0, &self))?;
-                let max = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(1, &self))?;
+                let max = seq.next_element::<Option<u64>>()?.ok_or_else(|| de::Error::invalid_length(1, &self))?;
                 if seq.next_element::<u64>()?.is_some() {
                     return Err(de::Error::invalid_length(3, &self));
                 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::SystemSpec;
+use super::{SystemSpec, Tier};
 use crate::validate::{SpecProblem, validate};
 
 /// Why a `system.yaml` can't be used.
@@ -70,8 +70,18 @@ impl SystemSpec {
         if problems.is_empty() { Ok(system) } else { Err(SpecError::Invalid { path: path.to_owned(), problems }) }
     }
 
-    /// The tiers in order.
+    /// Its short name as platforms take it that refuse underscores.
+    pub(crate) fn slug(&self) -> String {
+        self.system.replace('_', "-")
+    }
+
+    /// The names of the tiers, the smallest first.
     pub fn tier_names(&self) -> impl Iterator<Item = &str> {
-        self.tiers.keys().map(String::as_str)
+        self.tier_order.iter().map(String::as_str)
+    }
+
+    /// The tiers with their names, the smallest first.
+    pub fn tiers_in_order(&self) -> impl Iterator<Item = (&str, &Tier)> {
+        self.tier_order.iter().filter_map(|name| Some((name.as_str(), self.tiers.get(name)?)))
     }
 }

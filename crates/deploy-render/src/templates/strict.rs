@@ -89,6 +89,10 @@ impl<'a> Scope<'a> {
             None => self.page.get(first).ok_or(())?,
         };
         for part in parts {
+            // What a tier does without is null, and has no parts: `{% if database %}` around it keeps it from being read.
+            if value.is_null() {
+                return Ok(None);
+            }
             value = value.get(part).ok_or(())?;
         }
         Ok(Some(value))

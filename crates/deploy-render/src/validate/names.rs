@@ -3,6 +3,31 @@
 use super::SpecProblem;
 use crate::system::Range;
 
+/// What triggers, gates and alerts may speak of, each with its unit last.
+const METRICS: [&str; 21] = [
+    "active_users",
+    "beta_users",
+    "cache_hit_rate_pct",
+    "concurrent_users",
+    "cpu_pct",
+    "daily_active_users",
+    "database_connections",
+    "database_cpu_pct",
+    "downtime_minutes",
+    "emotion_accuracy_pct",
+    "error_rate_pct",
+    "load_test_users",
+    "memory_pct",
+    "migration_minutes",
+    "mrr_usd",
+    "request_quota_pct",
+    "response_time_ms",
+    "response_time_p95_ms",
+    "response_time_s",
+    "uptime_pct",
+    "user_growth_pct_month_over_month",
+];
+
 /// Collects what is wrong, and knows what names look like.
 pub(super) struct Validator {
     /// Put before every place.
@@ -68,9 +93,41 @@ impl Validator {
         }
     }
 
+    /// A metric's name says its unit, so that no rule compares seconds with milliseconds.
+    pub(super) fn metric(&mut self, at: &str, metric: &str) {
+        if !METRICS.contains(&metric) {
+            let message = format!("nobody measures `{metric}`");
+            self.add(at, message, format!("use one of {}", METRICS.join(", ")));
+        }
+    }
+
+    /// A path below a folder.
+    pub(super) fn folder(&mut self, at: &str, path: &str) {
+        let clean = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        let part_ok = |part: &str| !part.is_empty() && part != "." && part != ".." && part.bytes().all(clean);
+        if !path.split('/').all(part_ok) {
+            self.add(at, format!("`{path}` is no path within a repository"), "use e.g. deploy/tier2");
+        }
+    }
+
+    pub(super) fn host(&mut self, at: &str, host: &str) {
+        let clean = host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b));
+        if !host.contains('.') || !clean || host.split('.').any(str::is_empty) {
+            self.add(at, format!("`{host}` is no host name"), "use something like api.example.com");
+        }
+    }
+
+    /// Five fields of numbers, as every cron takes them; names of months and macros are not everywhere the same.
+    pub(super) fn schedule(&mut self, at: &str, schedule: &str) {
+        let clean = |field: &str| field.bytes().all(|b| b.is_ascii_digit() || b"*/,-".contains(&b));
+        if schedule.split(' ').count() != 5 || !schedule.split(' ').all(|field| !field.is_empty() && clean(field)) {
+            self.add(at, format!("`{schedule}` is no schedule"), "use five fields such as `30 */6 * * *`, in UTC");
+        }
+    }
+
     pub(super) fn range(&mut self, at: &str, range: Range) {
-        if range.min > range.max {
-            self.add(at, format!("from {} to {} is no range", range.min, range.max), "write the smaller one first");
+        if let Some(max) = range.max.filter(|max| range.min > *max) {
+            self.add(at, format!("from {} to {max} is no range", range.min), "write the smaller one first");
         }
     }
 

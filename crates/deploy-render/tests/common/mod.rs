@@ -5,19 +5,32 @@ use std::path::{Path, PathBuf};
 
 use deploy_render::{DatabaseTarget, RenderOptions, SystemSpec};
 
-/// The playbook's own system.yaml.
-pub fn oviya_file() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbooks/oviya/system.yaml")
+/// The systems of the project, by name.
+pub const SYSTEMS: [&str; 5] = ["chatbot_saas", "iitj", "jumbo", "oviya", "pitchey"];
+
+/// A system's own system.yaml.
+pub fn system_file(system: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbooks").join(system).join("system.yaml")
+}
+
+/// A system as it is.
+pub fn system(name: &str) -> SystemSpec {
+    SystemSpec::load(&system_file(name)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Its text.
 pub fn oviya_text() -> String {
-    std::fs::read_to_string(oviya_file()).unwrap()
+    system_text("oviya")
+}
+
+/// The text of a system's file.
+pub fn system_text(name: &str) -> String {
+    std::fs::read_to_string(system_file(name)).unwrap()
 }
 
 /// Oviya as it is.
 pub fn oviya() -> SystemSpec {
-    SystemSpec::load(&oviya_file()).unwrap_or_else(|error| panic!("{error}"))
+    system("oviya")
 }
 
 /// Built-in templates.

@@ -27,8 +27,7 @@ const PLAN_VALID_FOR: SignedDuration = SignedDuration::from_hours(24);
 
 /// Plans and runs a transition.
 pub async fn run(global: &Global, args: &MigrateArgs) -> Result<u8, Failure> {
-    let system = systems::one(&global.playbooks, args.system.as_deref())?;
-    system.require_tier(&args.to)?;
+    let system = systems::with_tier(&global.playbooks, args.system.as_deref(), &args.to)?;
     let only_looks = args.dry_run || args.plan_out.is_some();
     if !only_looks {
         can_ask(args.yes)?;
@@ -174,8 +173,9 @@ fn blocked_failure(previews: &[StepPreview]) -> Failure {
 
 fn cost(system: &System, playbook: &Playbook) -> Option<CostChange> {
     let range = |tier: &str| {
-        let headline = system.spec.tiers.get(tier)?.cost_usd_month.headline;
-        Some(UsdRange { low_cents: headline.min * 100, high_cents: headline.max * 100 })
+        let headline = system.spec.tiers.get(tier)?.cost_usd_month.as_ref()?.headline;
+        // A tier whose cost has no end can't be compared.
+        Some(UsdRange { low_cents: headline.min * 100, high_cents: headline.max? * 100 })
     };
     Some(CostChange { before: range(&playbook.from)?, after: range(&playbook.to)? })
 }

@@ -12,8 +12,7 @@ use crate::{exit, systems};
 
 /// Renders and checks; then writes, or only says what it would write.
 pub fn run(global: &Global, args: &RenderArgs) -> Result<u8, Failure> {
-    let system = systems::one(&global.playbooks, args.system.as_deref())?;
-    system.require_tier(&args.tier)?;
+    let system = systems::with_tier(&global.playbooks, args.system.as_deref(), &args.tier)?;
     let options = RenderOptions { database: DatabaseTarget::Target, templates_dir: args.templates.clone() };
     let set = deploy_render::render(&system.spec, &args.tier, &options)?;
     let problems = deploy_render::check(&set);

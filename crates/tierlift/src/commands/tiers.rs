@@ -10,7 +10,7 @@ use crate::{exit, systems};
 /// Prints every tier of every system, or of one.
 pub fn run(global: &Global, args: &TiersArgs) -> Result<u8, Failure> {
     let chosen = match &args.system {
-        Some(name) => vec![systems::one(&global.playbooks, Some(name))?],
+        Some(name) => vec![systems::one(&global.playbooks, name)?],
         None => systems::all(&global.playbooks)?,
     };
     for system in &chosen {
@@ -27,13 +27,14 @@ fn print(system: &systems::System) -> Result<(), Failure> {
     let colour = colour();
     let spec = &system.spec;
     data(format_args!("{}  {}", paint(colour, "1", &spec.system), spec.title));
-    data(format_args!("  {:<8} {:>14} {:>14}  focus", "tier", "users", "$/month"));
-    for (name, tier) in &spec.tiers {
-        let users = tier.users.to_string();
-        let cost = tier.cost_usd_month.headline.to_string();
-        data(format_args!("  {name:<8} {users:>14} {cost:>14}  {}", tier.key_focus));
+    let width = spec.tier_names().map(str::len).max().unwrap_or(0).max(8);
+    data(format_args!("  {:<width$} {:>14} {:>14}  focus", "tier", "users", "$/month"));
+    for (name, tier) in spec.tiers_in_order() {
+        let users = tier.users.map_or_else(|| "-".to_owned(), |users| users.to_string());
+        let cost = tier.cost_usd_month.as_ref().map_or_else(|| "-".to_owned(), |cost| cost.headline.to_string());
+        data(format_args!("  {name:<width$} {users:>14} {cost:>14}  {}", tier.key_focus));
     }
-    for (name, tier) in &spec.tiers {
+    for (name, tier) in spec.tiers_in_order() {
         data(format_args!("\n{}  {}", paint(colour, "1", name), tier.name));
         if let Some(architecture) = &tier.architecture {
             data(format_args!("  {architecture}"));

@@ -1,0 +1,79 @@
+//! What stands between the world and a tier, and how the tier is watched.
+
+use serde::{Deserialize, Serialize};
+
+use crate::system::Span;
+
+/// A content delivery network; Cloudflare is the one known here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cdn {
+    /// What is paid for; it limits how many rules there may be.
+    pub plan: CdnPlan,
+    /// The zone, a domain of one's own.
+    pub zone: String,
+    /// What is kept at the edge, and for how long.
+    #[serde(default)]
+    pub cache: Vec<CacheRule>,
+    /// How often one address may ask.
+    #[serde(default)]
+    pub rate_limits: Vec<RateLimit>,
+    /// Whether it shares requests among the regions and leaves out those that do not answer.
+    #[serde(default)]
+    pub load_balancer: bool,
+}
+
+/// A plan of Cloudflare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CdnPlan {
+    /// Free.
+    Free,
+    /// Pro.
+    Pro,
+    /// Business or Enterprise.
+    Business,
+}
+
+/// What is kept at the edge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheRule {
+    /// Its name.
+    pub name: String,
+    /// How the paths begin.
+    pub path_prefix: String,
+    /// For how long the edge keeps an answer.
+    pub edge_ttl: Span,
+    /// For how long a browser keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub browser_ttl: Option<Span>,
+}
+
+/// How often one address may ask.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimit {
+    /// Its name.
+    pub name: String,
+    /// How the paths begin.
+    pub path_prefix: String,
+    /// So many requests.
+    pub requests: u32,
+    /// In this time.
+    pub period: Span,
+    /// For how long an address that asks more often is refused.
+    pub block_for: Span,
+}
+
+/// How a tier is watched. The rules are the tier's trigger and gates and the system's alerts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Monitoring {
+    /// For how long a trigger must hold, where its rule does not say.
+    pub trigger_for: Span,
+    /// For how long a gate must be missed, where it does not say.
+    pub gate_for: Span,
+    /// Why so long.
+    pub note: String,
+}
