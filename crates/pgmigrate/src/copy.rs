@@ -232,7 +232,7 @@ async fn carry(
         cx.note(format!("schema: {}", schema::summary(&schema)));
         let sent = match create_schema(target, &workers, &mut survey, &schema, options, cx).await {
             Err(Error::Blocked(refused)) => {
-                undo::remove(target, &Before::read(state.before)?, cx).await?;
+                undo::remove(target, &Before::read(state.before)?, &[], cx).await?;
                 return Err(Error::Blocked(refused));
             }
             made => made?,
@@ -377,7 +377,7 @@ async fn prepare(
             return Ok((copy, in_order(survey.findings.clone()), None));
         };
         cx.note(format!("{changed}: the copy begins anew"));
-        undo::remove(target, &Before::read(copy.before)?, cx).await?;
+        undo::remove(target, &Before::read(copy.before)?, &[], cx).await?;
         // Roles that the earlier attempt made are missing again.
         let fresh = Survey::take(source, target, &options.selection).await?;
         return begin(source, target, &fresh, now, options, cx, id).await;

@@ -90,11 +90,18 @@ pub async fn copy_undo(target: &PgUrl, cx: &Context) -> Result<(), Error> {
         cx.note(format!("the copy on the target, begun {}, is another run's and stays", copy.started_at));
         return Ok(());
     }
-    remove(&session, &Before::read(copy.before)?, cx).await
+    let renamed = if copy.finished { copy.selection.parse()?.schemas } else { Vec::new() };
+    remove(&session, &Before::read(copy.before)?, &renamed, cx).await
 }
 
-/// Drops what the copy made and restores what `before` knows.
-pub(crate) async fn remove(target: &Session, before: &Before, cx: &Context) -> Result<(), Error> {
+/// Drops what the copy made and restores what `before` knows. `renamed` are the schemas that have their new names
+/// already, as (source's name, target's name).
+pub(crate) async fn remove(
+    target: &Session,
+    before: &Before,
+    renamed: &[(String, String)],
+    cx: &Context,
+) -> Result<(), Error> {
     leftover::end_orphans(target).await?;
     // A forgotten psql with an open transaction must not make this wait forever.
     run(target, "set lock_timeout = '30s'").await?;
@@ -103,7 +110,7 @@ pub(crate) async fn remove(target: &Session, before: &Before, cx: &Context) -> R
         drop_own_functions(target).await?;
         return forget(target).await;
     }
-    let things = things(target).await?;
+    let things = things(target, renamed).await?;
     let hanging: Vec<String> = things.iter().filter_map(Thing::hangs).collect();
     if !hanging.is_empty() {
         return Err(Error::InTheWay { objects: hanging });
@@ -118,7 +125,7 @@ pub(crate) async fn remove(target: &Session, before: &Before, cx: &Context) -> R
     for schema in schemas(target).await? {
         match before.schemas.iter().find(|b| b.name == schema.name) {
             Some(was) => restore_schema(target, was, &schema).await?,
-            None => drop_schema(target, &schema.name, cx).await?,
+            None => drop_schema(target, &schema.name, renamed, cx).await?,
         }
     }
     for statement in default_privileges(target).await?.iter().filter(|s| !before.default_privileges.contains(s)) {
@@ -156,8 +163,9 @@ impl Thing {
     }
 }
 
-async fn things(target: &Session) -> Result<Vec<Thing>, Error> {
-    let rows = target.query(include_str!("sql/made.sql"), &[]).await.map_err(Error::on(target))?;
+async fn things(target: &Session, renamed: &[(String, String)]) -> Result<Vec<Thing>, Error> {
+    let (was, now): (Vec<&str>, Vec<&str>) = renamed.iter().map(|(was, now)| (was.as_str(), now.as_str())).unzip();
+    let rows = target.query(include_str!("sql/made.sql"), &[&was, &now]).await.map_err(Error::on(target))?;
     let thing = |row: &tokio_postgres::Row| Thing {
         made: row.get(0),
         kind: row.get(1),
@@ -202,10 +210,11 @@ pub(crate) async fn restore(target: &Session, was: &SchemaBefore) -> Result<(), 
 
 /// Owner, comment and privileges as they were.
 /// A schema that was not there before goes if the copy made it and nothing of others is in it.
-async fn drop_schema(target: &Session, name: &str, cx: &Context) -> Result<(), Error> {
+async fn drop_schema(target: &Session, name: &str, renamed: &[(String, String)], cx: &Context) -> Result<(), Error> {
     let made = "select from tierlift.copy_entry where left(entry, -9) = 'SCHEMA -.' || $1
                     or (entry = 'SHIM auth' and $1 = 'auth') or entry = 'EXTENSION SCHEMA ' || $1 limit 1";
-    if target.query_opt(made, &[&name]).await.map_err(Error::on(target))?.is_none() {
+    let is_renamed = renamed.iter().any(|(_, now)| now == name);
+    if !is_renamed && target.query_opt(made, &[&name]).await.map_err(Error::on(target))?.is_none() {
         cx.note(format!("schema {name} was not made by the copy and stays"));
     } else if !run_unless_needed(target, &format!("drop schema if exists {}", Ident(name))).await? {
         cx.note(format!("schema {name} stays: it holds what the copy did not make"));

@@ -133,7 +133,7 @@ async fn finds_every_quirk_that_a_look_can_find() {
     let servers = Servers::start();
     let mut seen = BTreeMap::new();
     for (scenario, (source, target)) in servers.pairs() {
-        let options = AssessOptions { source, target, requires: Vec::new() };
+        let options = AssessOptions::new(source, target);
         let look = assess(&options, &cx()).await.unwrap_or_else(|e| panic!("{scenario:?}: {e} {}", e.hint()));
         assert!(!look.findings.iter().any(|f| f.message.contains("may not look")), "{:#?}", look.findings);
         seen.insert(scenario, look);
@@ -149,7 +149,7 @@ async fn finds_every_quirk_that_a_look_can_find() {
                 }
             }
             Url(text, instead) => {
-                let options = AssessOptions { source: url(text), target: url(text), requires: Vec::new() };
+                let options = AssessOptions::new(url(text), url(text));
                 let failure: Failure = assess(&options, &cx()).await.expect_err("it is refused").into();
                 assert_eq!(failure.kind, FailureKind::Blocked);
                 assert!(failure.hint.contains(instead), "{failure} {}", failure.hint);
@@ -170,7 +170,7 @@ async fn a_locked_table_is_named(servers: &Servers) {
         .await
         .expect("it connects");
     holder.batch_execute("begin; lock table public.messages").await.expect("the table is locked");
-    let options = AssessOptions { source, target, requires: Vec::new() };
+    let options = AssessOptions::new(source, target);
     let failure: Failure = assess(&options, &cx()).await.expect_err("it can't be read").into();
     assert_eq!(failure.kind, FailureKind::Blocked, "{failure}");
     assert!(failure.object.starts_with("session ") && failure.message.contains("table public.messages"), "{failure}");
@@ -230,7 +230,7 @@ async fn a_standby_is_named() {
     }
     fill(&one, "app", "create table public.t (id int primary key)");
     let look = async |source: &str| {
-        let options = AssessOptions { source: url(source), target: url(&other.url("app")), requires: Vec::new() };
+        let options = AssessOptions::new(url(source), url(&other.url("app")));
         assess(&options, &cx()).await.expect("both ends can be read")
     };
     let direct = one.url("app");

@@ -31,7 +31,7 @@ async fn copy_and_verify(options: &CopyOptions) {
 /// Nobody copies, assesses or verifies through such ends.
 async fn assert_refused(options: &CopyOptions, object: &str, words: &str) {
     let pair = (options.source.clone(), options.target.clone());
-    let assess = AssessOptions { source: pair.0.clone(), target: pair.1.clone(), requires: Vec::new() };
+    let assess = AssessOptions::new(pair.0.clone(), pair.1.clone());
     for (what, error) in [
         ("copy", pgmigrate::copy(options, &cx()).await.err()),
         ("assess", pgmigrate::assess(&assess, &cx()).await.err()),

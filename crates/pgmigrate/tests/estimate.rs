@@ -49,7 +49,7 @@ async fn an_estimate_is_near_what_is_carried() {
         to.create_database(name).expect("the target is made");
         from.psql(name, sql).expect("the source is filled");
         let (source, target) = (url(&from.url(name)), url(&to.url(name)));
-        let options = AssessOptions { source: source.clone(), target: target.clone(), requires: Vec::new() };
+        let options = AssessOptions::new(source.clone(), target.clone());
         // A machine that stands still for a second leaves no time for a sample.
         let mut forecast = Forecast::default();
         for _ in 0..5 {

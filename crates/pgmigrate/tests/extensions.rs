@@ -45,8 +45,7 @@ fn servers(source: &[Offer<'_>], target: &[Offer<'_>]) -> (Servers, [tempfile::T
 }
 
 async fn look(options: &CopyOptions) -> Vec<Finding> {
-    let options =
-        AssessOptions { source: options.source.clone(), target: options.target.clone(), requires: Vec::new() };
+    let options = AssessOptions::new(options.source.clone(), options.target.clone());
     assess(&options, &cx()).await.expect("both ends can be read").findings
 }
 

@@ -341,7 +341,12 @@ async fn schemas_arrive_under_other_names() {
     assert_eq!(case.differences(None).await, NONE);
     let again = case.copy(&selection).await;
     assert_eq!((again.rows_now, again.entries_now), (0, 0));
+    // Somebody else's, under a name that the copy made before it renamed the schema.
+    let own =
+        case.ask("select relname from pg_class where relnamespace = 'app'::regnamespace and relkind = 'r' limit 1");
+    case.ask(&format!("create table public.{own} (theirs int)"));
     copy_undo(&case.target(), &cx()).await.expect("undo succeeds");
+    case.ask(&format!("drop table public.{own}"));
     assert_eq!(case.state(), empty);
 }
 

@@ -148,7 +148,7 @@ async fn check(servers: &Servers, source: &SourceCase, target: &TargetCase) {
     options.target = url(&servers.to.url_as(target.role, PASSWORD, &database));
     options.pg_bin = Some(PgInstall::find(Some(18)).expect("the newest pg_dump").bin_dir().to_owned());
 
-    let looked = AssessOptions { source: options.source.clone(), target: options.target.clone(), requires: Vec::new() };
+    let looked = AssessOptions::new(options.source.clone(), options.target.clone());
     let findings = assess(&looked, &cx()).await.unwrap_or_else(|e| panic!("{database}: {e}")).findings;
     let blocks: Vec<_> = findings.iter().filter(|f| f.severity == Severity::Blocks).collect();
     let stops: Vec<_> = [*source_stops, target.stops].into_iter().flatten().collect();

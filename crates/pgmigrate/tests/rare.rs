@@ -46,7 +46,7 @@ async fn assess_names_everything_that_stays_or_changes() {
     to.psql("postgres", "create role mover login password 'x' createrole; create database app owner mover")
         .expect("the target is prepared");
     let (source, target) = (url(&from.url("app")), url(&to.url_as("mover", "x", "app")));
-    let options = AssessOptions { source: source.clone(), target: target.clone(), requires: Vec::new() };
+    let options = AssessOptions::new(source.clone(), target.clone());
     let seen = assess(&options, &cx()).await.expect("both ends can be read").findings;
     let check = |object: &str, severity: Severity| {
         let found = seen.iter().find(|f| f.object.contains(object)).unwrap_or_else(|| panic!("{object}: {seen:#?}"));

@@ -194,7 +194,7 @@ async fn is_refused_where_it_would_destroy() {
     let (source, target) = (id(&two.from), id(&two.to));
     let state = |id: &str, finished: &str| {
         format!(
-            "delete from tierlift.copy; insert into tierlift.copy (source, before, writes, finished_at) values ('{id}', '{{}}', '{{}}', {finished})"
+            "delete from tierlift.copy; insert into tierlift.copy (source, before, writes, selection, finished_at) values ('{id}', '{{}}', '{{}}', '{{}}', {finished})"
         )
     };
     let options = VerifyOptions::new(two.source_url(), two.target_url());

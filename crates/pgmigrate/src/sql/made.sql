@@ -3,10 +3,13 @@
 -- parts of others' tables that cannot be without the copy's objects: foreign keys, policies, triggers, defaults.
 -- The copy's own are told by the record of entries it sent, which names an object as pg_dump does (a function with the
 -- types of its arguments in quotes, so there all quotes are left out). What is a part of the copy's goes with it:
--- partitions, owned sequences, statistics.
-with recursive spaces as (
-    select oid, nspname from pg_catalog.pg_namespace
-     where nspname !~ '^pg_' and nspname not in ('information_schema', 'tierlift')
+-- partitions, owned sequences, statistics. $1, $2: schemas that the copy renamed, as the record has them and as they are
+-- called now; what is called today as one of them was called then is somebody else's.
+with recursive renamed (was, now) as (select * from unnest($1::text[], $2::text[])),
+spaces as (
+    select n.oid, coalesce(r.was, case when n.nspname in (select was from renamed) then '' else n.nspname end)::text as nspname
+      from pg_catalog.pg_namespace n left join renamed r on r.now = n.nspname
+     where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'tierlift')
 ),
 things (classid, objid, schema, tag, kind) as (
     select 'pg_catalog.pg_class'::regclass::oid, c.oid, c.relnamespace, c.relname::text,
@@ -16,8 +19,12 @@ things (classid, objid, schema, tag, kind) as (
     union all
     select 'pg_catalog.pg_proc'::regclass, p.oid, p.pronamespace,
            p.proname || '(' || case when p.prokind = 'a' and p.pronargs = 0 then '*' else
-             array_to_string(array(select pg_catalog.format_type(a.type, null)
-                                     from unnest(p.proargtypes) with ordinality a (type, place) order by a.place), ', ') end || ')',
+             array_to_string(array(select coalesce(replace(pg_catalog.format_type(a.type, null), quote_ident(r.now) || '.',
+                                                           quote_ident(r.was) || '.'), pg_catalog.format_type(a.type, null))
+                                     from unnest(p.proargtypes) with ordinality a (type, place)
+                                     join pg_catalog.pg_type t on t.oid = a.type
+                                     join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+                                     left join renamed r on r.now = n.nspname order by a.place), ', ') end || ')',
            case p.prokind when 'a' then 'AGGREGATE' when 'p' then 'PROCEDURE' else 'FUNCTION' end
       from pg_catalog.pg_proc p
     union all
