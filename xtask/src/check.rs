@@ -15,7 +15,7 @@ pub fn run() -> anyhow::Result<()> {
     timed("clippy", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"], "mend the warnings above")
     })?;
-    timed("tests", || cargo(&["test", "--workspace", "--quiet"], "read the failures above"))?;
+    timed("tests", || cargo(&["test", "--workspace", "--no-fail-fast", "--quiet"], "read the failures above"))?;
     println!("all checks passed in {:.0} s", started.elapsed().as_secs_f64());
     Ok(())
 }
