@@ -3,45 +3,42 @@
 //! Every piece is recorded on the target in the transaction that makes it, so a copy that was killed at any moment
 //! continues where it was and repeats nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use pg_session::{Access, PgUrl, Session, literal};
+use pg_session::{Access, PgUrl, Session};
 use runbook::{Context, Finding, Severity};
 use serde::Serialize;
 
-use crate::assess::{self, Look};
+use crate::begin::prepare;
 use crate::capacity;
 use crate::choice::{Choice, RELATION};
+use crate::create::{create_schema, leave_out, record_parts};
 use crate::cut::{cut, is_shim};
 use crate::dump;
 use crate::endpoint;
 use crate::error::Error;
-use crate::estimate::{Accuracy, Forecast};
+use crate::estimate::Accuracy;
 use crate::existing;
-use crate::extension;
-use crate::findings::{finding, in_order};
+use crate::findings::finding;
 use crate::finish;
 use crate::gate::Gate;
 use crate::large_objects;
 use crate::leftover;
 use crate::load::{self, Load, TableLoad, Tally, Worker};
-use crate::lost;
 use crate::moment::Moment;
 use crate::place;
-use crate::refused::{self, Decision, Decisions, LeftOut, OnRefused};
+use crate::refused::{self, LeftOut, OnRefused};
 use crate::retry::Call;
-use crate::roles;
 use crate::schema::{self, OfTable, Schema};
 use crate::selection::{Contents, Selection};
-use crate::state::{self, CopyState, PartRow, SourceId};
+use crate::state::{self, PartRow, SourceId};
 use crate::stream::Meter;
 use crate::survey::Survey;
 use crate::throttle::{Rate, Throttle};
-use crate::trial;
 use crate::undo::{self, Before};
 use crate::writes;
 use crate::{catalog, ddl};
@@ -51,9 +48,6 @@ const PARTS_AT_ONCE: usize = 8;
 
 /// A managed server's restart takes half a minute.
 const RETRY_FOR: Duration = Duration::from_secs(60);
-
-/// Reading a sample beside pg_dump may take this long; the estimate is only for the report.
-const SAMPLE_TIME: Duration = Duration::from_millis(100);
 
 /// What to copy, and how.
 #[derive(Debug, Clone)]
@@ -330,205 +324,6 @@ async fn export_snapshot(source: &Session) -> Result<String, Error> {
     source.batch_execute("begin isolation level repeatable read read only").await.map_err(Error::on(source))?;
     let row = source.query_typed_one("select pg_export_snapshot()", &[]).await.map_err(Error::on(source))?;
     Ok(row.get(0))
-}
-
-/// The state of the copy: the one that is there, or a new one with everything that undo will need.
-async fn prepare(
-    source: &Session,
-    target: &Session,
-    survey: &Survey,
-    now: &Moment,
-    options: &CopyOptions,
-    cx: &Context,
-) -> Result<(CopyState, Vec<Finding>, Option<Forecast>), Error> {
-    let id = SourceId::of(&survey.source);
-    if let Some(copy) = state::read(target).await? {
-        if copy.source != id {
-            return Err(Error::OtherCopy(format!(
-                "the target holds a copy of another database, begun {}",
-                copy.started_at
-            )));
-        }
-        if copy.finished && copy.run.as_deref() != cx.run_id() {
-            return Err(Error::OtherCopy(format!(
-                "the target holds a finished copy of this source, begun {}",
-                copy.started_at
-            )));
-        }
-        if !copy.selection.is_same_as(&options.selection) {
-            return Err(Error::OtherCopy(format!(
-                "the target holds a copy begun {} with {}; this call has {}",
-                copy.started_at,
-                copy.selection.describe(),
-                options.selection.describe()
-            )));
-        }
-        let changed = if copy.finished {
-            if Moment::of(&copy)?.counts_differ(now) {
-                cx.note("the copy is finished, but the source was written to since it began; it is not repeated");
-            }
-            None
-        } else {
-            cannot_continue(source, target, survey, &copy, now, cx).await?
-        };
-        let Some(changed) = changed else {
-            // Whoever continues a copy answers for it, and its undo may take it back.
-            target.execute("update tierlift.copy set run = $1", &[&cx.run_id()]).await.map_err(Error::on(target))?;
-            return Ok((copy, in_order(survey.findings.clone()), None));
-        };
-        cx.note(format!("{changed}: the copy begins anew"));
-        undo::remove(target, &Before::read(copy.before)?, &[], cx).await?;
-        // Roles that the earlier attempt made are missing again.
-        let fresh = Survey::take(source, target, &options.selection).await?;
-        return begin(source, target, &fresh, now, options, cx, id).await;
-    }
-    begin(source, target, survey, now, options, cx, id).await
-}
-
-/// Why what is on the target is no good beginning any more, if so.
-async fn cannot_continue(
-    source: &Session,
-    target: &Session,
-    survey: &Survey,
-    copy: &CopyState,
-    now: &Moment,
-    cx: &Context,
-) -> Result<Option<String>, Error> {
-    let (parts, then) = (state::parts(target).await?, Moment::of(copy)?);
-    let changed = then.changed(now, source, survey, &parts).await?;
-    if changed.is_some() {
-        return Ok(changed);
-    }
-    // Only a superuser could look at when a large object was written.
-    if !then.sees_what(now) && large_objects::remove(target).await? > 0 {
-        cx.note("large objects may have been written to since the copy began: they are copied again");
-    }
-    lost::reset(target, survey, &parts, cx).await
-}
-
-async fn begin(
-    source: &Session,
-    target: &Session,
-    survey: &Survey,
-    now: &Moment,
-    options: &CopyOptions,
-    cx: &Context,
-    id: SourceId,
-) -> Result<(CopyState, Vec<Finding>, Option<Forecast>), Error> {
-    let (Look { mut findings, forecast }, mut before) = tokio::try_join!(
-        assess::look(source, target, survey, &[], cx.run_id(), SAMPLE_TIME),
-        Before::capture(target, survey),
-    )?;
-    let refused_roles = roles::refused(target, &survey.roles.missing).await?;
-    match options.on_refused {
-        OnRefused::Skip => refused::defer(&mut findings),
-        OnRefused::Stop => findings.extend(refused_roles.findings()),
-    }
-    let findings = in_order(findings);
-    if findings.iter().any(|f| f.severity == Severity::Blocks) {
-        return Err(Error::Blocked(findings.into_iter().filter(|f| f.severity == Severity::Blocks).collect()));
-    }
-    let no_roles: Vec<&str> = refused::roles(&refused_roles.made).collect();
-    before.roles.retain(|role| !no_roles.contains(&role.as_str()));
-    let roles: String =
-        before.roles.iter().map(|role| format!("create role {} nologin;\n", pg_session::Ident(role))).collect();
-    let before = serde_json::json!(before);
-    let seen = serde_json::json!(now);
-    let mut sql = state::CREATE.to_owned();
-    sql.push_str(&format!(
-        "insert into tierlift.copy (source, run, before, writes, selection) values ({}, {}, {}, {}, {});\n",
-        literal(&serde_json::json!(id).to_string()),
-        cx.run_id().map_or_else(|| "null".to_owned(), literal),
-        literal(&before.to_string()),
-        literal(&seen.to_string()),
-        literal(&serde_json::json!(options.selection).to_string()),
-    ));
-    sql.push_str(&refused::record_sql(&refused_roles.made));
-    sql.push_str(&roles);
-    state::in_one_transaction(target, &sql)
-        .await
-        .map_err(|source| Error::Entry { object: "schema tierlift and roles".into(), source })?;
-    let state = state::read(target).await?.ok_or_else(|| Error::Internal("the copy's state is gone".into()))?;
-    Ok((state, findings, Some(forecast)))
-}
-
-/// Everything before the data, and a trial of what comes after it; the last transaction also writes down what stays out
-/// and how the tables are cut. `Blocked` when something is refused and nothing may stay out.
-async fn create_schema(
-    target: &Session,
-    workers: &[Worker],
-    survey: &mut Survey,
-    schema: &Schema,
-    options: &CopyOptions,
-    cx: &Context,
-) -> Result<u64, Error> {
-    let recorded = refused::recorded(target).await?;
-    survey.forget_roles(&refused::roles(&recorded).collect::<Vec<_>>());
-    let mut decisions = Decisions::default();
-    extension::create(target, &survey.extensions, &schema.extensions, &mut decisions, cx).await?;
-    let done = state::done_entries(target).await?;
-    if let Some(shim) = &survey.managed.shim {
-        const KEY: &str = "SHIM auth";
-        if !done.contains(KEY) {
-            let sql = shim.create_sql() + &state::record_entries_sql(std::iter::once(KEY));
-            state::in_one_transaction(target, &sql)
-                .await
-                .map_err(|source| Error::Entry { object: "schema auth".into(), source })?;
-        }
-    }
-    let sessions: Vec<&Session> = workers.iter().map(|worker| &worker.target).collect();
-    let sent = trial::create(&sessions, &schema.before_data, &done, &mut decisions).await?;
-    trial::rehearse(target, schema, survey.source.version_num / 10_000, &mut decisions).await?;
-    if options.on_refused == OnRefused::Stop && !decisions.made.is_empty() {
-        return Err(Error::Blocked(decisions.findings()));
-    }
-    survey.leave_out(&refused::relations(&decisions.made).collect());
-    record_parts(target, &cut(survey, options.split_bytes, workers.len()), &refused::record_sql(&decisions.made))
-        .await?;
-    Ok(sent)
-}
-
-/// Writes down that the tables are there, how they are cut, and `more`.
-async fn record_parts(target: &Session, parts: &[PartRow], more: &str) -> Result<(), Error> {
-    let mut sql = String::from("update tierlift.copy set schema_done = true;\n");
-    sql.push_str(more);
-    for batch in parts.chunks(1000) {
-        let values: Vec<String> = batch
-            .iter()
-            .map(|p| {
-                let end = p.end_block.map_or_else(|| "null".to_owned(), |e| e.to_string());
-                let done = if p.done { "0, 0, clock_timestamp()" } else { "null, null, null" };
-                format!("({}, {}, {}, {}, {end}, {done})", literal(&p.relation), p.part, p.parts, p.first_block)
-            })
-            .collect();
-        sql.push_str(&format!(
-            "insert into tierlift.copy_part (relation, part, parts, first_block, end_block, rows, bytes, done_at)
-             values {};\n",
-            values.join(", ")
-        ));
-    }
-    state::in_one_transaction(target, &sql)
-        .await
-        .map_err(|source| Error::Entry { object: "table tierlift.copy_part".into(), source })
-}
-
-/// Obeys what was decided: nothing of it is created or filled any more.
-async fn leave_out(
-    target: &Session,
-    decisions: &[Decision],
-    survey: &mut Survey,
-    schema: &mut Schema,
-    positions: &mut Vec<finish::Position>,
-) -> Result<(), Error> {
-    if decisions.is_empty() {
-        return Ok(());
-    }
-    refused::apply(decisions, schema);
-    survey.leave_out(&refused::relations(decisions).collect());
-    // Identity columns' sequences are no entries of the dump: what is there says which have gone with their tables.
-    let there = finish::sequences(target, &survey.schemas, &BTreeSet::new()).await?;
-    positions.retain(|p| there.iter().any(|t| t.relation == p.relation));
-    Ok(())
 }
 
 /// As many as asked for, or as both ends and this machine can take.

@@ -6,6 +6,7 @@
 pub mod action;
 mod assess;
 mod auth;
+mod begin;
 mod build;
 mod capacity;
 mod catalog;
@@ -13,6 +14,7 @@ mod checks;
 mod choice;
 mod condition;
 mod copy;
+mod create;
 mod cut;
 mod ddl;
 mod dump;

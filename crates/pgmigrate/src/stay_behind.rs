@@ -1,4 +1,4 @@
-//! Event triggers and publications: objects in no schema, of which some roles may make only some.
+//! Objects in no schema: event triggers and publications, of which some roles may make only some, and large objects.
 
 use pg_session::Session;
 use runbook::{Finding, Severity};
@@ -7,6 +7,7 @@ use tokio_postgres::types::{ToSql, Type};
 use crate::error::Error;
 use crate::findings::finding;
 use crate::provider::Provider;
+use crate::selection::Wanted;
 
 /// What cannot come (nothing at all can where only some schemas or tables do: it may speak of the others), as (catalogue, oid) of its entries in a dump, with a finding for each object.
 pub(crate) async fn stay_behind(
@@ -40,4 +41,18 @@ pub(crate) async fn stay_behind(
             ((row.get(0), row.get(1)), finding)
         })
         .collect())
+}
+
+/// A word on large objects that stay behind because only a part of the database comes.
+pub(crate) async fn large_objects(source: &Session, wanted: &Wanted) -> Result<Option<Finding>, Error> {
+    if wanted.large_objects() {
+        return Ok(None);
+    }
+    let sql = "select count(*) from pg_largeobject_metadata";
+    let count: i64 = source.query_typed_one(sql, &[]).await.map_err(Error::on(source))?.get(0);
+    let object = if count == 1 { "1 large object".to_owned() } else { format!("{count} large objects") };
+    Ok((count > 0).then(|| {
+        let message = "nothing says which table a large object belongs to, and only a part of the database comes";
+        finding(Severity::Changes, object, message, "copy everything, or move them into bytea columns first")
+    }))
 }

@@ -60,18 +60,20 @@ impl Survey {
         let choice = Choice::make(source, &wanted, &schemas, &managed_schemas).await?;
         let schemas = choice.schemas.clone();
         let [mut findings, mut of_extensions, mut of_roles] = [Vec::new(), Vec::new(), Vec::new()];
-        let (mut managed, mut extensions, roles, fingerprint, staying) = tokio::try_join!(
+        let (mut managed, mut extensions, roles, fingerprint, staying, objects) = tokio::try_join!(
             auth::managed(source, &choice, &managed_schemas, from.provider, &mut findings),
             extension::extensions(source, target, &choice, from.provider, &mut of_extensions),
             roles::roles(source, target, &choice, from.provider, &mut of_roles),
             catalog::fingerprint(source, &schemas),
             stay_behind::stay_behind(source, target, from.provider, wanted.is_filtered()),
+            stay_behind::large_objects(source, &wanted),
         )?;
         findings.append(&mut of_extensions);
         findings.append(&mut of_roles);
         managed.skipped.extend(&choice.left_out);
         findings.extend(mapping::findings(source, target, &wanted, &choice).await?);
         findings.extend(owner::findings(source, target, &wanted, &choice).await?);
+        findings.extend(objects);
         for (entry, finding) in staying {
             managed.skipped.insert(entry);
             findings.extend(finding);

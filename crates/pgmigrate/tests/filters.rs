@@ -52,6 +52,9 @@ const SOURCE: &str = r#"
     refresh materialized view app.counts; analyze;
 "#;
 
+const IN_NO_SCHEMA: &str = "select (select count(*) from pg_publication) + (select count(*) from pg_event_trigger)
+                                 + (select count(*) from pg_largeobject_metadata)";
+
 struct Servers {
     from: PgServer,
     to: PgServer,
@@ -155,6 +158,10 @@ const RELATIONS: &str =
 #[tokio::test]
 async fn only_what_is_chosen_comes_and_everything_lost_is_named() {
     let servers = Servers::start();
+    let loose = "select lo_from_bytea(5001, 'x'); create publication changes for table app.posts;
+        create function public.watch() returns event_trigger language plpgsql as $$ begin end $$;
+        create event trigger watcher on ddl_command_end execute function public.watch()";
+    servers.from.psql("app", loose).expect("the source makes what is in no schema");
     let check = async |name: &str, selection: Selection, relations: &str, lost: &[&str], rows: u64| {
         let case = servers.target(name);
         let empty = case.state();
@@ -165,8 +172,12 @@ async fn only_what_is_chosen_comes_and_everything_lost_is_named() {
             .map(|f| f.object.as_str())
             .collect();
         assert_eq!(named, lost, "{name}");
+        for object in ["1 large object", "publication changes", "event trigger watcher"] {
+            assert!(findings.iter().any(|f| f.object == object), "{name}: {object}: {findings:#?}");
+        }
         let report = case.copy(&selection).await;
         assert_eq!(case.ask(RELATIONS), relations, "{name}");
+        assert_eq!(case.ask(IN_NO_SCHEMA), "0", "{name}");
         assert_eq!(report.rows, rows, "{name}");
         assert_eq!(case.differences(None).await, NONE, "{name}");
         assert_eq!(case.differences(Some(&selection)).await, NONE, "{name}");
