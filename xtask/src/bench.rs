@@ -57,6 +57,13 @@ const SOURCE_MAJOR: u16 = 16;
 /// The one setting that is not the sandbox's.
 const LOCKS: (&str, &str) = ("max_locks_per_transaction", "1024");
 
+/// A server that has been at work writes its log into files that are there; on a new one whoever comes first would pay
+/// for filling them with zeroes.
+const WRITE_WAL: &str = "do $$ begin
+       for i in 1 .. 128 loop perform pg_logical_emit_message(false, 'bench', 'x'), pg_switch_wal(); end loop;
+     end $$;
+     checkpoint";
+
 /// Both servers, and where the bench keeps its files.
 struct Bench {
     source: PgServer,
@@ -119,6 +126,7 @@ impl Bench {
         // One password for both ends: libpq's PGPASSWORD knows only one.
         let target = server(18)?.superuser_password(source.superuser_password());
         let target = target.start().context("cannot start the target")?;
+        target.psql("postgres", WRITE_WAL).context("cannot fill the target's log")?;
         Ok(Self { source, target, install: install(18)?, dir })
     }
 

@@ -116,7 +116,8 @@ impl Report {
              largest."
                 .to_owned(),
             "The servers have the sandbox's settings: defaults, and fsync and full_page_writes off, max_wal_size 4 GB; and \
-             max_locks_per_transaction 1024, without which pgcopydb cannot restore 5,000 tables."
+             max_locks_per_transaction 1024, without which pgcopydb cannot restore 5,000 tables. The target wrote 2 GB of \
+             log beforehand, so that nobody's run pays for making the log's files."
                 .to_owned(),
             "Ours analyses what it copied, pgcopydb vacuums and analyses it; the others leave that to autovacuum."
                 .to_owned(),
