@@ -84,7 +84,10 @@ fn refuses_what_is_no_program_with_arguments() {
     let mut unset = usable.clone();
     unset["env"] = json!({"TOKEN": {"env": "TIERLIFT_TEST_NEVER_SET"}});
     let failure = deploy_render::action("exec", &unset).unwrap().err().unwrap();
-    assert_eq!(failure.to_string(), "environment variable TIERLIFT_TEST_NEVER_SET: is not set, and a step needs the secret in it");
+    assert_eq!(
+        failure.to_string(),
+        "environment variable TIERLIFT_TEST_NEVER_SET: is not set, and a step needs the secret in it"
+    );
     // A shell that reads a file is a program like any other.
     step("exec", &usable);
 }
@@ -237,8 +240,10 @@ async fn a_program_that_is_not_there_blocks() {
         change(&mut with);
         let exec = step("exec", &with);
         let preview = exec.preview(&run.dry()).await.unwrap();
-        let expect: Vec<String> =
-            expect.iter().map(|name| format!("program {name}: there is no such program, or it may not be run")).collect();
+        let expect: Vec<String> = expect
+            .iter()
+            .map(|name| format!("program {name}: there is no such program, or it may not be run"))
+            .collect();
         assert_eq!(blocking(&preview.findings), expect);
         // The dry run goes on to say what else stands in the way.
         assert_eq!(exec.check(&run.dry()).await.unwrap(), Check::Pending { before: Value::Null });
@@ -270,7 +275,10 @@ async fn secrets_reach_the_program_and_nothing_else() {
     let (exec, cx) = (step("exec", &with), run.context("exec"));
     let output = exec.apply(&cx, &Value::Null).await.unwrap();
     assert_eq!(fs::read_to_string(run.path("got")).unwrap().trim(), secret);
-    assert_eq!((&output["stdout"], &output["stderr"]), (&json!(["out ***"]), &json!(["err *** postgresql://u:***@h/d"])));
+    assert_eq!(
+        (&output["stdout"], &output["stderr"]),
+        (&json!(["out ***"]), &json!(["err *** postgresql://u:***@h/d"]))
+    );
     let failure = exec.undo(&cx, &Value::Null).await.unwrap_err();
     assert_eq!(failure.causes, ["token ***"]);
     assert!(!all_of(&failure).contains(&secret));

@@ -246,7 +246,9 @@ async fn what_stands_in_the_way_is_said_before_the_run() {
     check(&|r| r.write("deploy/x", ""), &["file deploy/x: has changes that are not committed"]).await;
     check(&|r| drop(r.git(&["checkout", "--quiet", "--detach"])), &["HEAD is detached"]).await;
     check(&|r| drop(r.git(&["checkout", "--quiet", "--orphan", "x"])), &["it has no commit yet"]).await;
-    for (mark, words) in [("MERGE_HEAD", "a merge is"), ("CHERRY_PICK_HEAD", "a cherry-pick is"), ("REVERT_HEAD", "a revert is")] {
+    for (mark, words) in
+        [("MERGE_HEAD", "a merge is"), ("CHERRY_PICK_HEAD", "a cherry-pick is"), ("REVERT_HEAD", "a revert is")]
+    {
         check(&|r| fs::write(r.dir().join(".git").join(mark), r.head()).unwrap(), &[words]).await;
     }
     for mark in ["rebase-merge", "rebase-apply"] {
@@ -325,7 +327,8 @@ async fn a_revert_that_conflicts_changes_nothing() {
     for _ in 0..2 {
         let failure = commit.undo(&cx, &before).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Failed);
-        let expect = format!("commit {committed} can't be reverted: later commits changed the same lines of deploy/a.yaml");
+        let expect =
+            format!("commit {committed} can't be reverted: later commits changed the same lines of deploy/a.yaml");
         assert_eq!(failure.message, expect);
         assert!(failure.hint.contains("git revert"), "{}", failure.hint);
         assert_eq!((files(&repository.dir()), repository.status(), repository.head()), now);
@@ -391,7 +394,8 @@ async fn renders_commits_and_goes_back(repository: &Repository, out: &Path, step
     for database in steps {
         let system_file = common::system_file("oviya");
         let with = json!({"system_file": system_file, "tier": "tier2", "out": out, "database": database});
-        let commit = json!({"repository": repository.dir(), "files": [out], "message": format!("Deploy with {database}")});
+        let commit =
+            json!({"repository": repository.dir(), "files": [out], "message": format!("Deploy with {database}")});
         for (name, with) in [("render.write", with), ("git.commit", commit)] {
             let cx = repository.run.context(&format!("{}-{database}", name.replace('.', "-")));
             let action = step(name, &with);

@@ -193,8 +193,10 @@ async fn applies_and_puts_back_what_was_there() {
         apply.undo(&cx, &before).await.unwrap();
         assert_eq!(cluster.objects(), start);
     }
-    let rollouts = cluster.log().into_iter().filter(|args| args.get(2).is_some_and(|command| command == "rollout"));
-    assert_eq!(rollouts.last().unwrap()[4..], ["deployment/api", "--timeout", "60s", "--namespace", "app"]);
+    let log = cluster.log();
+    let last = log.last().unwrap();
+    assert_eq!(last[..6], ["--context", "prod", "rollout", "status", "deployment/api", "--timeout"]);
+    assert_eq!(last[7..], ["--namespace", "app"]);
     every_command_line_is_known_to_the_real_one(&cluster);
 }
 
@@ -220,7 +222,8 @@ fn every_command_line_is_known_to_the_real_one(cluster: &Cluster) {
 #[tokio::test]
 async fn what_was_not_there_is_deleted_and_its_namespace_left() {
     let Some(cluster) = Cluster::new() else { return };
-    let volume = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "app"}});
+    let volume =
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "app"}});
     let instance = json!({
         "apiVersion": "sql.cnrm.cloud.google.com/v1beta1", "kind": "SQLInstance",
         "metadata": {"name": "db", "namespace": "app"},
@@ -240,7 +243,8 @@ async fn what_was_not_there_is_deleted_and_its_namespace_left() {
     for _ in 0..2 {
         apply.undo(&cx, &before).await.unwrap();
         let left: Vec<String> = cluster.objects().into_keys().collect();
-        let data = ["sql.cnrm.cloud.google.com|SQLInstance|app|db", "|Namespace||app", "|PersistentVolumeClaim|app|data"];
+        let data =
+            ["sql.cnrm.cloud.google.com|SQLInstance|app|db", "|Namespace||app", "|PersistentVolumeClaim|app|data"];
         assert_eq!(left.len(), 3);
         assert!(data.iter().all(|key| left.contains(&(*key).to_owned())), "{left:?}");
     }
@@ -357,7 +361,12 @@ async fn a_preview_names_what_would_change_and_changes_nothing() {
     // Nothing of it is in the cluster.
     cluster.render(&tier2());
     let first = format!("apply {folder}, as it is now, to context prod");
-    let create = ["create Namespace app", "create ConfigMap app/settings", "create ConfigMap app/more", "create Deployment app/api"];
+    let create = [
+        "create Namespace app",
+        "create ConfigMap app/settings",
+        "create ConfigMap app/more",
+        "create Deployment app/api",
+    ];
     assert_eq!(preview().await.changes[1..], create);
 
     cluster.has(&tier1()).await;

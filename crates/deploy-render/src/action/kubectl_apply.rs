@@ -140,6 +140,25 @@ impl KubectlApply {
         }
     }
 
+    /// Adds what the cluster says would change, and returns how it would be undone.
+    async fn preview_against_cluster(
+        &self,
+        objects: &[Value],
+        changes: &mut Vec<String>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<String, Failure> {
+        let compared = self.compare(objects.iter().filter_map(Id::of).collect()).await?;
+        changes.extend(self.changes(&compared, findings).await?);
+        let (left, deleted): (Vec<Id>, Vec<Id>) = compared.missing().into_iter().partition(undo::is_left);
+        let mut undo =
+            format!("replace {} object(s) by what they are now, delete {}", compared.live.len(), deleted.len());
+        if !left.is_empty() {
+            let left: Vec<String> = left.iter().map(Id::to_string).collect();
+            undo += &format!("; left in place with what they hold: {}", left.join(", "));
+        }
+        Ok(undo)
+    }
+
     /// One line for each object that would change.
     async fn changes(&self, compared: &Compared, findings: &mut Vec<Finding>) -> Result<Vec<String>, Failure> {
         let missing = compared.missing();
@@ -240,14 +259,11 @@ impl Inspect for KubectlApply {
         } else if findings.is_empty() {
             let objects = self.kubectl.build(&folder).await?;
             findings = Self::manifest_problems(&objects);
-            let compared = self.compare(objects.iter().filter_map(Id::of).collect()).await.map_err(unreachable)?;
             changes.push(format!("apply {folder}, as it is now, to context {context}"));
-            changes.extend(self.changes(&compared, &mut findings).await.map_err(unreachable)?);
-            let (left, deleted): (Vec<Id>, Vec<Id>) = compared.missing().into_iter().partition(undo::is_left);
-            undo = format!("replace {} object(s) by what they are now, delete {}", compared.live.len(), deleted.len());
-            if !left.is_empty() {
-                let left: Vec<String> = left.iter().map(Id::to_string).collect();
-                undo += &format!("; left in place with what they hold: {}", left.join(", "));
+            // The server can't be asked about an object without a name, and need not be about the others then.
+            if findings.is_empty() {
+                undo =
+                    self.preview_against_cluster(&objects, &mut changes, &mut findings).await.map_err(unreachable)?;
             }
         }
         let estimate = Estimate { rows: None, bytes: None, seconds: Some(2.0 * self.kubectl.timeout.as_secs_f64()) };
