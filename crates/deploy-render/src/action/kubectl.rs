@@ -194,6 +194,10 @@ pub(super) fn has_kustomization(folder: &Path) -> bool {
 mod tests {
     use super::*;
 
+    fn named(api: &str, kind: &str, namespace: Value, name: &str) -> Value {
+        json!({"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": namespace}})
+    }
+
     #[test]
     fn objects_are_called_as_kubectl_calls_them() {
         let check = |object: Value, name: &str, title: &str| {
@@ -201,7 +205,6 @@ mod tests {
             assert_eq!((id.diff_name().as_str(), id.to_string().as_str()), (name, title));
             assert_eq!(Id::of(&id.manifest()).unwrap(), id);
         };
-        let named = |api: &str, kind: &str, namespace: Value, name: &str| json!({"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": namespace}});
         check(named("v1", "ConfigMap", json!("a"), "x.y"), "v1.ConfigMap.a.x.y", "ConfigMap a/x.y");
         check(named("apps/v1", "Deployment", json!("a"), "api"), "apps.v1.Deployment.a.api", "Deployment a/api");
         check(named("v1", "Namespace", Value::Null, "a"), "v1.Namespace..a", "Namespace a");
