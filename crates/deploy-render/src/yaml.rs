@@ -27,15 +27,23 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Value>, String> {
 /// # Errors
 /// When an object can't be written as YAML.
 pub(crate) fn objects(objects: &[Object]) -> Result<String, serde_saphyr::SerializeError> {
-    // Long commands and descriptions stay on one line, so that a diff shows what changed.
-    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
     let mut text = String::new();
     for object in objects {
         text.push_str("---\n");
-        text.push_str(serde_saphyr::to_string_with_options(object, options.clone())?.trim_end());
-        text.push('\n');
+        text.push_str(&document(object)?);
     }
     Ok(text)
+}
+
+/// A value as a file of one document.
+///
+/// # Errors
+/// When it can't be written as YAML.
+pub(crate) fn document(value: &impl serde::Serialize) -> Result<String, serde_saphyr::SerializeError> {
+    // Long commands and descriptions stay on one line, so that a diff shows what changed.
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    let text = serde_saphyr::to_string_with_options(value, options)?;
+    Ok(format!("{}\n", text.trim_end()))
 }
 
 /// A value on one line of YAML: plain where that is safe for every reader, quoted otherwise; lists and maps in flow
