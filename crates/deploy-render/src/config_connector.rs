@@ -1,12 +1,14 @@
-//! What Config Connector makes on Google Cloud for a tier: database, cache, stores. Its objects have a namespace of
+//! What Config Connector makes on Google Cloud for a tier: database, cache, stores, and who the programs are there. Its objects have a namespace of
 //! their own, so that nobody who releases the programs can touch them.
 
 use k8s_templates::{
-    Object, Place, Postgres, Redis, Spanner, alloydb, cloud_sql, namespace, redis_cluster, redis_instance, spanner,
+    Identity, Object, Place, Postgres, Redis, Spanner, alloydb, cloud_sql, identity, namespace, redis_cluster,
+    redis_instance, spanner,
 };
 
-use crate::kubernetes::{Home, Kustomization, external_secrets};
-use crate::tier::{CacheProduct, Database, Engine, Instance, Platform, Region, StoreProduct};
+use crate::kubernetes::{Home, Kustomization, external_secrets, google_account_id};
+use crate::render::DatabaseTarget;
+use crate::tier::{CacheProduct, Database, Engine, Instance, Platform, Region, Service, StoreProduct};
 
 /// The folder.
 const FOLDER: &str = "config-connector";
@@ -31,6 +33,7 @@ pub(crate) fn files(home: &Home) -> Option<(Vec<(String, Vec<Object>)>, (String,
         ("database", database(home, &place)),
         ("cache", cache(home, &place)),
         ("stores", stores(home, &place)),
+        ("identities", identities(home, &place)),
     ];
     let named = |(name, objects): (&str, Vec<Object>)| (format!("{name}.yaml"), objects);
     let parts: Vec<(String, Vec<Object>)> =
@@ -100,6 +103,24 @@ fn cache(home: &Home, place: &Place) -> Vec<Object> {
         eviction: cache.eviction.to_string(),
     });
     redis.map(|redis| make(place, &redis)).collect()
+}
+
+/// One a service, with what its pods need: the proxy reaches Cloud SQL, Spanner's library its database.
+fn identities(home: &Home, place: &Place) -> Vec<Object> {
+    let mut roles = Vec::new();
+    // The right to connect to the database moved from is also needed when the move is undone.
+    if (Home { database: DatabaseTarget::Source, ..*home }).sql_proxy().is_some() {
+        roles.push("cloudsql.client");
+    }
+    if home.spec.stores.iter().any(|store| store.product == StoreProduct::Spanner) {
+        roles.push("spanner.databaseUser");
+    }
+    let of = |service: &Service| {
+        let id = google_account_id(home.system, &service.name);
+        let account = (home.namespace.to_owned(), service.name.clone());
+        identity(place, &Identity { id, account, roles: roles.clone() })
+    };
+    home.services().flat_map(of).collect()
 }
 
 fn stores(home: &Home, place: &Place) -> Vec<Object> {

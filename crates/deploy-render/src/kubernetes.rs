@@ -14,7 +14,7 @@ use k8s_templates::{
 
 use crate::render::DatabaseTarget;
 use crate::system::SystemSpec;
-use crate::tier::{Cluster, GoogleCloud, Kind, Platform, Service, TierSpec};
+use crate::tier::{Cluster, Database, GoogleCloud, Kind, Platform, Service, TierSpec};
 
 pub(crate) use regions::Kustomization;
 pub(crate) use secrets::external_secrets;
@@ -58,7 +58,7 @@ impl<'a> Home<'a> {
     }
 
     /// What runs here.
-    fn services(&self) -> impl Iterator<Item = &'a Service> {
+    pub(crate) fn services(&self) -> impl Iterator<Item = &'a Service> {
         let runs = |service: &&Service| service.runs_on(Platform::Kubernetes) && service.kind != Kind::Static;
         self.spec.services.iter().filter(runs)
     }
@@ -71,6 +71,13 @@ impl<'a> Home<'a> {
     /// Whether it runs in several regions, with a cluster in each.
     fn is_spread(&self) -> bool {
         self.spec.regions.google_cloud.len() > 1
+    }
+
+    /// The database moved from on the way to this tier, as the tier describes it that has it.
+    fn source_database(&self) -> Option<&'a Database> {
+        let source = self.spec.database.as_ref()?.source.as_ref()?;
+        let mut databases = self.system.tiers.values().filter_map(|tier| tier.render.as_ref()?.database.as_ref());
+        databases.find(|other| other.target.name == source.name)
     }
 
     /// The Google service account of a service.

@@ -77,7 +77,11 @@ pub fn check(objects: &[Object]) -> Vec<Problem> {
             | Object::RedisCluster(_)
             | Object::SpannerInstance(_)
             | Object::SpannerDatabase(_) => cloud::check(&set, object, &mut report),
-            Object::Namespace(_) | Object::ServiceAccount(_) | Object::Application(_) => {}
+            Object::IAMPolicyMember(member) => cloud::check_member(&set, object, &member.spec, &mut report),
+            Object::Namespace(_)
+            | Object::ServiceAccount(_)
+            | Object::IAMServiceAccount(_)
+            | Object::Application(_) => {}
         }
     }
     found

@@ -1,8 +1,9 @@
-//! Databases and caches of Google Cloud, made by Config Connector (`*.cnrm.cloud.google.com/v1beta1`). Every object is
-//! marked so that its removal from the cluster leaves what it stands for: data goes only when somebody deletes it in
-//! Google Cloud.
+//! Databases and caches of Google Cloud, made by Config Connector (`*.cnrm.cloud.google.com/v1beta1`). Every object
+//! with data is marked so that its removal from the cluster leaves what it stands for: data goes only when somebody
+//! deletes it in Google Cloud.
 
 mod api;
+mod identity;
 mod postgres;
 mod stores;
 
@@ -14,6 +15,9 @@ pub use api::{
     AlloyDbCluster, AlloyDbClusterSpec, AlloyDbInstance, AlloyDbInstanceSpec, RedisCluster, RedisClusterSpec,
     RedisInstance, RedisInstanceSpec, SpannerDatabase, SpannerDatabaseSpec, SpannerInstance, SpannerInstanceSpec,
     SqlDatabase, SqlDatabaseSpec, SqlInstance, SqlInstanceSpec, SqlUser, SqlUserSpec,
+};
+pub use identity::{
+    IamPolicyMember, IamPolicyMemberSpec, IamServiceAccount, IamServiceAccountSpec, Identity, identity,
 };
 pub use postgres::{Postgres, alloydb, cloud_sql};
 pub use stores::{Redis, Spanner, redis_cluster, redis_instance, spanner};

@@ -29,10 +29,11 @@ pub use autoscaling::{
 pub use batch::{CronJob, CronJobSpec, Job, JobSpec};
 pub use check::{Problem, check, looks_secret};
 pub use config_connector::{
-    AlloyDbCluster, AlloyDbClusterSpec, AlloyDbInstance, AlloyDbInstanceSpec, Place, Postgres, Redis, RedisCluster,
-    RedisClusterSpec, RedisInstance, RedisInstanceSpec, Spanner, SpannerDatabase, SpannerDatabaseSpec, SpannerInstance,
+    AlloyDbCluster, AlloyDbClusterSpec, AlloyDbInstance, AlloyDbInstanceSpec, IamPolicyMember, IamPolicyMemberSpec,
+    IamServiceAccount, IamServiceAccountSpec, Identity, Place, Postgres, Redis, RedisCluster, RedisClusterSpec,
+    RedisInstance, RedisInstanceSpec, Spanner, SpannerDatabase, SpannerDatabaseSpec, SpannerInstance,
     SpannerInstanceSpec, SqlDatabase, SqlDatabaseSpec, SqlInstance, SqlInstanceSpec, SqlUser, SqlUserSpec, alloydb,
-    cloud_sql, redis_cluster, redis_instance, spanner,
+    cloud_sql, identity, redis_cluster, redis_instance, spanner,
 };
 pub use core::{
     ConfigMap, Deployment, DeploymentSpec, DeploymentStrategy, LabelSelector, Namespace, RollingUpdate, Service,

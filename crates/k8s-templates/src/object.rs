@@ -9,8 +9,8 @@ use crate::argocd::Application;
 use crate::autoscaling::{Hpa, Pdb};
 use crate::batch::{CronJob, Job};
 use crate::config_connector::{
-    AlloyDbCluster, AlloyDbInstance, RedisCluster, RedisInstance, SpannerDatabase, SpannerInstance, SqlDatabase,
-    SqlInstance, SqlUser,
+    AlloyDbCluster, AlloyDbInstance, IamPolicyMember, IamServiceAccount, RedisCluster, RedisInstance, SpannerDatabase,
+    SpannerInstance, SqlDatabase, SqlInstance, SqlUser,
 };
 use crate::core::{ConfigMap, Deployment, Namespace, Service, ServiceAccount};
 use crate::gateway::{Gateway, GcpBackendPolicy, HealthCheckPolicy, HttpRoute, ServiceExport};
@@ -122,6 +122,8 @@ macro_rules! kinds {
     (@type PodDisruptionBudget) => { Pdb };
     (@type HTTPRoute) => { HttpRoute };
     (@type GCPBackendPolicy) => { GcpBackendPolicy };
+    (@type IAMServiceAccount) => { IamServiceAccount };
+    (@type IAMPolicyMember) => { IamPolicyMember };
     (@type SQLInstance) => { SqlInstance };
     (@type SQLDatabase) => { SqlDatabase };
     (@type SQLUser) => { SqlUser };
@@ -181,6 +183,10 @@ kinds! {
     SpannerInstance: "spanner.cnrm.cloud.google.com/v1beta1",
     /// A database on a Spanner instance.
     SpannerDatabase: "spanner.cnrm.cloud.google.com/v1beta1",
+    /// A service account of Google Cloud.
+    IAMServiceAccount: "iam.cnrm.cloud.google.com/v1beta1",
+    /// One role of somebody on Google Cloud.
+    IAMPolicyMember: "iam.cnrm.cloud.google.com/v1beta1",
     /// What Argo CD keeps as a repository has it.
     Application: "argoproj.io/v1alpha1",
 }

@@ -74,15 +74,10 @@ pub(super) fn egress(home: &Home, service: &Service) -> Vec<Opening> {
 /// Where the data is, and on which ports.
 fn stores(home: &Home) -> Vec<(Side, (u16, u16))> {
     let mut stores = Vec::new();
-    if let Some(database) = &home.spec.database {
-        // Before the switch, and after it is undone, they work with the one moved from.
-        let before = database.source.as_ref().and_then(|source| {
-            let databases = home.system.tiers.values().filter_map(|tier| tier.render.as_ref()?.database.as_ref());
-            databases.into_iter().find(|other| other.target.name == source.name).map(|other| other.engine)
-        });
+    // Before the switch, and after it is undone, they work with the database moved from.
+    for database in home.source_database().iter().copied().chain(&home.spec.database) {
         let proxied = database.instance.as_ref().is_some_and(|instance| instance.proxy_image.is_some());
-        let engines = before.into_iter().map(|engine| (engine, false)).chain([(database.engine, proxied)]);
-        stores.extend(engines.flat_map(|(engine, proxied)| database_ports(engine, proxied)));
+        stores.extend(database_ports(database.engine, proxied));
     }
     if let Some(cache) = &home.spec.cache {
         stores.extend(cache_ports(cache.product));

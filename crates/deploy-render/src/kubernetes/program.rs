@@ -7,7 +7,7 @@ use k8s_templates::{Env, EnvSource, Gpu, Program, Shares, SqlProxy};
 use super::{Home, SERVICE_PORT};
 use crate::config_connector::replica_names;
 use crate::context::POOL_VARIABLE;
-use crate::render::USER_ID;
+use crate::render::{DatabaseTarget, USER_ID};
 use crate::set::sha256;
 use crate::tier::{Engine, Platform, SecretRef, Service, TierSpec};
 
@@ -35,7 +35,7 @@ pub(super) fn program(home: &Home, service: &Service, settings: &BTreeMap<String
         requests: shares(&resources.requests),
         limits: shares(&resources.limits),
         gpu: service.gpu.as_ref().map(|gpu| Gpu { kind: gpu.kind.clone(), count: gpu.count }),
-        sql_proxy: sql_proxy(home),
+        sql_proxy: home.sql_proxy(),
         user_id: USER_ID,
         tmp_size: service.scratch(),
     })
@@ -76,22 +76,27 @@ fn env(home: &Home, service: &Service) -> Vec<Env> {
     secrets(home, service).into_iter().map(env).collect()
 }
 
-/// It also runs before the database is switched to Cloud SQL, and waits there: the switch then changes nothing but the
-/// name of the secret, and that the proxy runs is known before.
-fn sql_proxy(home: &Home) -> Option<SqlProxy> {
-    let google = home.google()?;
-    let database = home.spec.database.as_ref().filter(|database| database.engine == Engine::CloudSql)?;
-    let instance = database.instance.as_ref()?;
-    let region = home.spec.regions.google_cloud.first()?;
-    let names = [instance.name.clone()].into_iter().chain(replica_names(instance, database.read_replicas));
-    let connection = |name| format!("{}:{}:{name}", google.project, region.name);
-    Some(SqlProxy {
-        image: instance.proxy_image.clone()?,
-        instances: names.map(connection).zip(PROXY_PORT..).collect(),
-    })
-}
-
 /// The port a service's pods have.
 pub(super) fn pod_port(spec: &TierSpec, service: &str) -> Option<u16> {
     spec.service(service).filter(|service| service.runs_on(Platform::Kubernetes))?.port
+}
+
+impl Home<'_> {
+    /// Beside programs of a tier that has Cloud SQL it also runs before they are switched to it, and waits: the switch then
+    /// changes nothing but the name of the secret, and that the proxy runs is known before. Where Cloud SQL is what is moved
+    /// from, it goes with the switch.
+    pub(crate) fn sql_proxy(&self) -> Option<SqlProxy> {
+        let google = self.google()?;
+        let source = self.source_database().filter(|_| self.database == DatabaseTarget::Source);
+        let mut databases = self.spec.database.iter().chain(source);
+        let database = databases.find(|database| database.engine == Engine::CloudSql)?;
+        let instance = database.instance.as_ref()?;
+        let region = self.spec.regions.google_cloud.first()?;
+        let names = [instance.name.clone()].into_iter().chain(replica_names(instance, database.read_replicas));
+        let connection = |name| format!("{}:{}:{name}", google.project, region.name);
+        Some(SqlProxy {
+            image: instance.proxy_image.clone()?,
+            instances: names.map(connection).zip(PROXY_PORT..).collect(),
+        })
+    }
 }

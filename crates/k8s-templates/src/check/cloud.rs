@@ -1,7 +1,7 @@
 //! What Config Connector makes: nothing that a removed file would delete, nothing that hangs in the air.
 
 use super::{Report, Set};
-use crate::config_connector::{DELETION_POLICY, Reference};
+use crate::config_connector::{DELETION_POLICY, IamPolicyMemberSpec, Reference, SqlInstanceSpec};
 use crate::object::Object;
 
 pub(super) fn check(set: &Set, object: &Object, report: &mut Report) {
@@ -40,7 +40,7 @@ pub(super) fn check(set: &Set, object: &Object, report: &mut Report) {
     }
 }
 
-fn check_instance(object: &Object, spec: &crate::config_connector::SqlInstanceSpec, report: &mut Report) {
+fn check_instance(object: &Object, spec: &SqlInstanceSpec, report: &mut Report) {
     let settings = &spec.settings;
     if !settings.deletion_protection_enabled {
         let message = "anybody may delete it, by one command";
@@ -54,5 +54,21 @@ fn check_instance(object: &Object, spec: &crate::config_connector::SqlInstanceSp
     if spec.master_instance_ref.is_none() && !has_log {
         let message = format!("{} can't be restored to a moment", object.name());
         report.add("spec.settings.backupConfiguration", message, "enable backups and point-in-time recovery");
+    }
+}
+
+/// Roles that hold nearly everything, and members that are nearly everybody.
+pub(super) fn check_member(set: &Set, object: &Object, spec: &IamPolicyMemberSpec, report: &mut Report) {
+    if ["roles/owner", "roles/editor"].contains(&spec.role.as_str()) {
+        report.add("spec.role", format!("{} may do nearly everything", spec.role), "name the role that is needed");
+    }
+    if spec.member.starts_with("all") {
+        report.add("spec.member", format!("{} is nearly everybody", spec.member), "name who needs it");
+    }
+    if let Some(name) = &spec.resource_ref.name
+        && set.find(&spec.resource_ref.kind, object.namespace(), name).is_none()
+    {
+        let message = format!("there is no {} `{name}`", spec.resource_ref.kind);
+        report.add("spec.resourceRef.name", message, "add it, or name one that is there");
     }
 }
