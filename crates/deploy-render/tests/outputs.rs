@@ -41,8 +41,8 @@ fn kubernetes() {
     );
     finds(
         f,
-        "cpu: 500m",
-        "cpu: 5",
+        "cpu: 500m\n            memory: 512Mi",
+        "cpu: 5\n            memory: 512Mi",
         "Deployment api spec.template.spec.containers[0].resources.requests.cpu",
         "may take",
     );
@@ -65,7 +65,7 @@ fn around_the_services_of_kubernetes() {
     finds(f, "serviceAccountName: api", "serviceAccountName: app", deployment, "no ServiceAccount `app`");
     finds(f, "cloud-sql-proxy:2.25.4", "cloud-sql-proxy:latest", "initContainers[0].image", "another image tomorrow");
     finds(f, "        startupProbe:\n", "        readinessProbe:\n", "initContainers[0].startupProbe", "there is none");
-    finds(f, "        container: api", "        container: app", "HorizontalPodAutoscaler api", "no container `app`");
+    finds(f, "container: api\n", "container: app\n", "HorizontalPodAutoscaler api", "no container `app`");
     finds(f, "  - from:\n", "  - form:\n", "", "unknown field `form`");
     let f = "k8s/entry.yaml";
     finds(f, "networking.gke.io/certmap", "certmap", "Gateway oviya spec.listeners[1].tls", "no certificate");

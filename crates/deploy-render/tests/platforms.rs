@@ -145,7 +145,7 @@ fn kubernetes_that_does_not_fit() {
 fn what_google_does_not_sell() {
     let tier2 =
         |from: &str, to: &str, place: &str, expect: &str| refuses("oviya", "\n  tier2:", from, to, place, expect);
-    tier2("vcpu: 4", "vcpu: 5", "database.vcpu", "Cloud SQL has no machine of 5 CPUs");
+    tier2(" vcpu: 4", " vcpu: 5", "database.vcpu", "Cloud SQL has no machine of 5 CPUs");
     tier2("memory: 16Gi\n        # To begin", "memory: 40Gi\n        # To begin", "database.memory", "4 CPUs and 40Gi");
     tier2("disk_gb: 100", "disk_gb: 5", "database.disk_gb", "below 10 GB");
     tier2("backup_days: 7", "backup_days: 400", "database.backup_days", "outside 1 to 365");
