@@ -13,7 +13,7 @@ pub(crate) fn files(home: &Home) -> Vec<(String, Vec<Object>)> {
         let short = region.map(|region| region.short_name());
         let name = home.system.slug();
         let named = |short: &str| format!("{name}-{short}");
-        let folder = short.map_or_else(|| "k8s".to_owned(), |short| format!("overlays/{short}"));
+        let folder = short.map_or_else(|| "k8s".to_owned(), |short| format!("regions/{short}"));
         let application = application(&Delivery {
             name: short.map_or_else(|| name.clone(), named),
             part_of: home.part_of().to_owned(),

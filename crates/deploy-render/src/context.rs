@@ -183,7 +183,7 @@ fn clusters(slug: &str, spec: &TierSpec) -> Vec<ClusterView> {
     let regions = spec.regions.google_cloud.iter().filter(|_| spec.has(Platform::Kubernetes));
     let view = |region: &Region| ClusterView {
         name: format!("{slug}{}", region.suffix()),
-        folder: format!("overlays/{}", region.short_name()),
+        folder: format!("regions/{}", region.short_name()),
     };
     if spec.regions.google_cloud.len() > 1 { regions.map(view).collect() } else { Vec::new() }
 }

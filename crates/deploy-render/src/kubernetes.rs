@@ -1,5 +1,5 @@
 //! A tier's services as Kubernetes objects, in the files they go to. `k8s/` is complete for a tier in one region; in
-//! several it is what their clusters have in common, and `overlays/<region>/` adds the rest.
+//! several it is what their clusters have in common, and `regions/<region>/` adds the rest.
 
 mod entry;
 mod network;

@@ -114,11 +114,11 @@ fn regions_and_argo_cd() {
         let set = render(&oviya(), "tier4", &options(DatabaseTarget::Target)).unwrap();
         finds_in(set, file, from, to, path, expect);
     };
-    let f = "overlays/eu/kustomization.yaml";
+    let f = "regions/eu/kustomization.yaml";
     finds(f, "../../k8s", "../k8s", "resources[0]", "no file `../k8s`");
     finds(f, "name: redis-secret", "name: redis", "patches[0].target", "no ExternalSecret `redis`");
-    finds("overlays/us/kustomization.yaml", "- entry.yaml\n", "", "resources", "`entry.yaml` is not listed");
-    let f = "overlays/us/entry.yaml";
+    finds("regions/us/kustomization.yaml", "- entry.yaml\n", "", "resources", "`entry.yaml` is not listed");
+    let f = "regions/us/entry.yaml";
     finds(
         f,
         "kind: ServiceImport\n      name: auth-service",

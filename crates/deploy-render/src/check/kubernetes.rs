@@ -8,7 +8,7 @@ use crate::set::RenderedSet;
 use crate::yaml;
 
 /// Folders whose YAML is objects and kustomizations.
-const FOLDERS: [&str; 4] = ["k8s/", "overlays/", "config-connector/", "argocd/"];
+const FOLDERS: [&str; 4] = ["k8s/", "regions/", "config-connector/", "argocd/"];
 
 /// Folders whose objects are applied one at a time, by hand or by what is there before all else.
 const UNLISTED: [&str; 2] = ["k8s/jobs/", "argocd/"];

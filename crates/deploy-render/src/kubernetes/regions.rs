@@ -57,7 +57,7 @@ impl Kustomization {
 pub(super) fn add_overlays(home: &Home, entry: Vec<Object>, files: &mut Files) {
     let mut entry = Some(entry).filter(|entry| !entry.is_empty());
     for (i, region) in home.spec.regions.google_cloud.iter().enumerate() {
-        let folder = format!("overlays/{}", region.short_name());
+        let folder = format!("regions/{}", region.short_name());
         let mut kustomization = Kustomization::of(vec!["../../k8s".to_owned()]);
         if let Some(entry) = entry.take() {
             kustomization.resources.push("entry.yaml".to_owned());
