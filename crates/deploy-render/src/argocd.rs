@@ -1,14 +1,14 @@
 //! Argo CD's Applications: one a cluster.
 
-use k8s_templates::{Delivery, Object, application};
+use k8s_templates::{Delivery, application};
 
-use crate::kubernetes::Home;
+use crate::kubernetes::{Files, Home};
 use crate::tier::{Platform, Region};
 
-/// Files and objects; nothing without a repository, which validation refuses.
-pub(crate) fn files(home: &Home) -> Vec<(String, Vec<Object>)> {
+/// Adds the files of a tier that has the platform; none without a repository, which validation refuses.
+pub(crate) fn add_files(home: &Home, files: &mut Files) {
     let spec = home.spec;
-    let Some(repository) = spec.repository.as_ref().filter(|_| spec.has(Platform::Argocd)) else { return Vec::new() };
+    let Some(repository) = spec.repository.as_ref().filter(|_| spec.has(Platform::Argocd)) else { return };
     let deliver = |region: Option<&Region>| {
         let short = region.map(|region| region.short_name());
         let name = home.system.slug();
@@ -27,7 +27,7 @@ pub(crate) fn files(home: &Home) -> Vec<(String, Vec<Object>)> {
         (format!("argocd/{file}.yaml"), vec![application])
     };
     match spec.regions.google_cloud.as_slice() {
-        [] | [_] => vec![deliver(None)],
-        regions => regions.iter().map(|region| deliver(Some(region))).collect(),
+        [] | [_] => files.objects.push(deliver(None)),
+        regions => files.objects.extend(regions.iter().map(|region| deliver(Some(region)))),
     }
 }

@@ -6,7 +6,7 @@ use k8s_templates::{
     redis_instance, spanner,
 };
 
-use crate::kubernetes::{Home, Kustomization, external_secrets, google_account_id};
+use crate::kubernetes::{Files, Home, Kustomization, external_secrets, google_account_id};
 use crate::render::DatabaseTarget;
 use crate::tier::{CacheProduct, Database, Engine, Instance, Platform, Region, Service, StoreProduct};
 
@@ -18,10 +18,10 @@ pub(crate) fn replica_names(instance: &Instance, count: u32) -> impl Iterator<It
     (1..=count).map(|number| Postgres::replica_name(&instance.name, number))
 }
 
-/// Files and objects, and the kustomization that lists them.
-pub(crate) fn files(home: &Home) -> Option<(Vec<(String, Vec<Object>)>, (String, Kustomization))> {
+/// Adds the files of a tier that has the platform, and the kustomization that lists them.
+pub(crate) fn add_files(home: &Home, files: &mut Files) {
     let spec = home.spec;
-    let google = spec.google_cloud.as_ref().filter(|_| spec.has(Platform::ConfigConnector))?;
+    let Some(google) = spec.google_cloud.as_ref().filter(|_| spec.has(Platform::ConfigConnector)) else { return };
     let place = Place {
         project: google.project.clone(),
         network: google.network.clone(),
@@ -35,12 +35,12 @@ pub(crate) fn files(home: &Home) -> Option<(Vec<(String, Vec<Object>)>, (String,
         ("stores", stores(home, &place)),
         ("identities", identities(home, &place)),
     ];
-    let named = |(name, objects): (&str, Vec<Object>)| (format!("{name}.yaml"), objects);
-    let parts: Vec<(String, Vec<Object>)> =
-        parts.into_iter().filter(|(_, objects)| !objects.is_empty()).map(named).collect();
-    let kustomization = Kustomization::of(parts.iter().map(|(name, _)| name.clone()).collect());
-    let files = parts.into_iter().map(|(name, objects)| (format!("{FOLDER}/{name}"), objects)).collect();
-    Some((files, (format!("{FOLDER}/kustomization.yaml"), kustomization)))
+    let mut names = Vec::new();
+    for (name, objects) in parts.into_iter().filter(|(_, objects)| !objects.is_empty()) {
+        files.objects.push((format!("{FOLDER}/{name}.yaml"), objects));
+        names.push(format!("{name}.yaml"));
+    }
+    files.kustomizations.push((format!("{FOLDER}/kustomization.yaml"), Kustomization::of(names)));
 }
 
 fn home_region<'a>(home: &Home<'a>) -> Option<&'a Region> {

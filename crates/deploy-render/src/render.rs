@@ -85,12 +85,9 @@ pub fn render(system: &SystemSpec, tier: &str, options: &RenderOptions) -> Resul
     let mut k8s_files = Vec::new();
     if let Some(home) = Home::of(system, spec, options.database) {
         let mut files = kubernetes::files(&home);
+        config_connector::add_files(&home, &mut files);
+        argocd::add_files(&home, &mut files);
         k8s_files = kubernetes::applied(&files);
-        files.objects.extend(argocd::files(&home));
-        if let Some((objects, kustomization)) = config_connector::files(&home) {
-            files.objects.extend(objects);
-            files.kustomizations.push(kustomization);
-        }
         for (path, objects) in files.objects {
             set.insert(&path, yaml::objects(&objects)?)?;
         }
