@@ -161,6 +161,34 @@ fn what_google_does_not_sell() {
     tier4(" place: nam-eur-asia1,", "", "stores[0].place", "keeps its data somewhere");
 }
 
+/// Beside programs that use Cloud SQL or are about to, and nowhere else; and only Google has Google's identities.
+#[test]
+fn what_depends_on_the_database_and_the_cluster() {
+    let check = |name: &str, tier: &str, database, file: &str, expect: &[(&str, bool)]| {
+        let set = render(&system(name), tier, &options(database)).unwrap();
+        let text = String::from_utf8(set.get(file).unwrap().to_vec()).unwrap();
+        for (part, there) in expect {
+            assert_eq!(text.contains(part), *there, "{name} {tier} {database:?} {file}: {part}");
+        }
+    };
+    let (source, target) = (DatabaseTarget::Source, DatabaseTarget::Target);
+    let proxy = "oviya:us-central1:oviya-tier2-replica-1?port=5433";
+    check("oviya", "tier2", source, "k8s/api.yaml", &[(proxy, true), ("port: 6543", true), ("port: 3307", true)]);
+    check("oviya", "tier2", target, "k8s/api.yaml", &[(proxy, true), ("port: 6543", true), ("port: 3307", true)]);
+    check("oviya", "tier3", source, "k8s/chat-service.yaml", &[(proxy, true), ("port: 3307", true)]);
+    check("oviya", "tier3", target, "k8s/chat-service.yaml", &[("cloud-sql-proxy", false), ("port: 3307", true)]);
+    check("oviya", "tier3", target, "config-connector/identities.yaml", &[("roles/cloudsql.client", true)]);
+    let google = [("iam.gke.io/", false), ("169.254.169.252", false), ("traefik", true)];
+    check("pitchey", "stage4", target, "k8s/gateway.yaml", &google);
+    check("pitchey", "stage4", target, "k8s/entry.yaml", &[("GCPBackendPolicy", false), ("letsencrypt", true)]);
+    let set = render(&system("pitchey"), "stage4", &options(target)).unwrap();
+    assert!(set.get("k8s/external-secrets.yaml").is_none(), "Secrets are made by hand there");
+    for secret in ["oviya-database-tier1", "oviya-database-tier2"] {
+        check("oviya", "tier2", source, "k8s/external-secrets.yaml", &[(secret, true)]);
+        check("oviya", "tier2", target, "k8s/external-secrets.yaml", &[(secret, true)]);
+    }
+}
+
 /// No tier of ours has any of the three.
 #[test]
 fn what_ends_becomes_jobs() {
