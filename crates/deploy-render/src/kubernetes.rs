@@ -166,6 +166,7 @@ fn service_objects(home: &Home, service: &Service) -> (Vec<Object>, Option<Objec
             let scaling = running.scaling;
             objects.extend(manifests(&Workload {
                 program,
+                waits: !service.pre_deploy.is_empty(),
                 port: Port { number: running.port, service: is_called.then_some(SERVICE_PORT) },
                 scaling: Scaling::Cpu { min: scaling.min, max: scaling.max, percent: scaling.cpu_percent },
                 max_unavailable: running.max_unavailable.clone(),

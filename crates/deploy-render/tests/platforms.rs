@@ -208,7 +208,8 @@ fn what_ends_becomes_jobs() {
     let set = render_tier2(&text);
     let file = |path: &str| String::from_utf8(set.get(path).unwrap().to_vec()).unwrap();
     assert!(file("k8s/api.yaml").contains("name: api-before-release-2-0-0\n"));
-    assert!(file("k8s/api.yaml").contains("argocd.argoproj.io/hook: PreSync"));
+    let waves = [r#"argocd.argoproj.io/sync-wave: "1""#, r#"argocd.argoproj.io/sync-wave: "2""#];
+    assert!(waves.iter().all(|wave| file("k8s/api.yaml").contains(wave)), "{}", file("k8s/api.yaml"));
     let job = file("k8s/jobs/worker.yaml");
     assert!(
         job.contains("completionMode: Indexed") && job.contains("completions: 8") && job.contains("parallelism: 6")

@@ -100,9 +100,7 @@ pub fn application(delivery: &Delivery) -> Object {
             destination: destination.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             sync_policy: SyncPolicy {
                 automated: Automated { prune: true, self_heal: true },
-                sync_options: ["ServerSideApply=true", "ApplyOutOfSyncOnly=true", "PruneLast=true"]
-                    .map(str::to_owned)
-                    .to_vec(),
+                sync_options: ["ServerSideApply=true", "PruneLast=true"].map(str::to_owned).to_vec(),
                 retry: Retry {
                     limit: 5,
                     backoff: Backoff { duration: "10s".to_owned(), factor: 2, max_duration: "3m".to_owned() },

@@ -15,6 +15,8 @@ pub use task::{Task, When, task};
 pub struct Workload {
     /// What runs.
     pub program: Program,
+    /// Whether a task of [`When::BeforeRelease`] comes first.
+    pub waits: bool,
     /// Where it listens.
     pub port: Port,
     /// How many pods.

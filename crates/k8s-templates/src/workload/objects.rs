@@ -16,6 +16,9 @@ use crate::quantity::{IntOrPercent, IntOrText};
 /// Annotation by which pods of a ServiceAccount act as a service account of Google Cloud.
 const GOOGLE_ACCOUNT: &str = "iam.gke.io/gcp-service-account";
 
+/// Annotation by which Argo CD applies one thing after another, and waits for each to be well; absent means 0.
+pub(super) const SYNC_WAVE: &str = "argocd.argoproj.io/sync-wave";
+
 /// A namespace that only admits pods of the restricted profile.
 pub fn namespace(name: &str, part_of: &str) -> Object {
     let mut labels = common_labels(name, part_of);
@@ -59,11 +62,15 @@ pub(super) fn program_metadata(program: &Program) -> Metadata {
 }
 
 pub(super) fn deployment(w: &Workload) -> Object {
+    let mut metadata = program_metadata(&w.program);
+    if w.waits {
+        metadata.annotations.insert(SYNC_WAVE.to_owned(), "2".to_owned());
+    }
     let rolling_update = RollingUpdate { max_unavailable: IntOrPercent::Int(0), max_surge: IntOrPercent::Percent(25) };
     Object::Deployment(Manifest {
         api_version: "apps/v1".to_owned(),
         kind: "Deployment".to_owned(),
-        metadata: program_metadata(&w.program),
+        metadata,
         spec: DeploymentSpec {
             replicas: match w.scaling {
                 Scaling::Fixed(count) => Some(count),

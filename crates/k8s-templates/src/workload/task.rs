@@ -1,6 +1,7 @@
 //! Programs that end: Jobs, Indexed Jobs and CronJobs.
 
-use super::{Program, objects::program_metadata, pod};
+use super::objects::{SYNC_WAVE, program_metadata};
+use super::{Program, pod};
 use crate::batch::{CronJobSpec, JobSpec, JobTemplate, PodCondition, PodFailurePolicy, PodFailureRule};
 use crate::labels::common_labels;
 use crate::object::{Labels, Manifest, Metadata, Object};
@@ -59,9 +60,11 @@ pub fn task(task: &Task) -> Object {
     };
     match &task.when {
         When::BeforeRelease => {
+            // After the settings and secrets it reads, before the Deployment; not PreSync, when a first release has none.
             let hook = [
-                ("argocd.argoproj.io/hook", "PreSync"),
+                ("argocd.argoproj.io/hook", "Sync"),
                 ("argocd.argoproj.io/hook-delete-policy", "BeforeHookCreation"),
+                (SYNC_WAVE, "1"),
             ];
             job(&task.program, spec, &hook)
         }

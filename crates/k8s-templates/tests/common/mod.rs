@@ -45,6 +45,7 @@ pub fn program(name: &str) -> Program {
 pub fn workload() -> Workload {
     Workload {
         program: program("api"),
+        waits: true,
         port: Port { number: 3000, service: Some(80) },
         scaling: Scaling::Cpu { min: 5, max: 20, percent: 70 },
         max_unavailable: IntOrPercent::Int(1),
