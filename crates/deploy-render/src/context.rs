@@ -71,6 +71,17 @@ pub(crate) struct Page {
     machine_memory_mib: Option<i128>,
     /// Files under `k8s/` that hold objects.
     k8s_files: Vec<String>,
+    /// The clusters of a tier in several regions; none where there is one, which `k8s/` is for.
+    clusters: Vec<ClusterView>,
+}
+
+/// The cluster of a region.
+#[derive(Debug, Serialize)]
+struct ClusterView {
+    /// What it is called.
+    name: String,
+    /// The folder that is applied there.
+    folder: String,
 }
 
 /// How images are built.
@@ -164,7 +175,17 @@ pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
         cache: spec.cache.as_ref().map(cache_view),
         machine_memory_mib: spec.machine.as_ref().map(|machine| machine.memory.mebibytes()),
         k8s_files: k8s_files.to_vec(),
+        clusters: clusters(&slug, spec),
     }
+}
+
+fn clusters(slug: &str, spec: &TierSpec) -> Vec<ClusterView> {
+    let regions = spec.regions.google_cloud.iter().filter(|_| spec.has(Platform::Kubernetes));
+    let view = |region: &Region| ClusterView {
+        name: format!("{slug}{}", region.suffix()),
+        folder: format!("regions/{}", region.short_name()),
+    };
+    if spec.regions.google_cloud.len() > 1 { regions.map(view).collect() } else { Vec::new() }
 }
 
 fn regions(regions: &[Region]) -> Vec<RegionView> {

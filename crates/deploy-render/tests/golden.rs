@@ -12,9 +12,7 @@ use common::{SYSTEMS, options, oviya, system};
 use deploy_render::{DatabaseTarget, Platform, RenderedSet, SystemSpec, check, diff, render};
 
 /// Platforms that tiers name and nothing is rendered for yet; a platform that gets its files goes from this list.
-const WITHOUT_FILES: [Platform; 9] = [
-    Platform::ConfigConnector,
-    Platform::Argocd,
+const WITHOUT_FILES: [Platform; 7] = [
     Platform::CloudRun,
     Platform::Vercel,
     Platform::Deno,
