@@ -5,6 +5,7 @@ mod service;
 mod site;
 mod stores;
 mod variables;
+mod watch;
 
 use k8s_templates::Quantity;
 use serde::Serialize;
@@ -15,10 +16,12 @@ use stores::{CacheView, DatabaseView, cache_view, database_view};
 use variables::{SecretView, VariableView, all_variables, secret_view, unique};
 
 pub(crate) use variables::POOL_VARIABLE;
+pub(crate) use watch::{WatchView, watch_view};
 
 use crate::render::DatabaseTarget;
 use crate::system::SystemSpec;
 use crate::tier::{Kind, Platform, Region, RequirementSet, Runtime, TierSpec};
+use crate::watch::Watched;
 
 /// The page a template is filled from: a tier as one platform sees it, with only the services that run there.
 #[derive(Debug, Serialize)]
@@ -71,6 +74,8 @@ pub(crate) struct Page {
     machine_memory_mib: Option<i128>,
     /// Files under `k8s/` that hold objects.
     k8s_files: Vec<String>,
+    /// How it is watched; only on Prometheus' page.
+    watch: Option<WatchView>,
 }
 
 /// How images are built.
@@ -164,6 +169,9 @@ pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
         cache: spec.cache.as_ref().map(cache_view),
         machine_memory_mib: spec.machine.as_ref().map(|machine| machine.memory.mebibytes()),
         k8s_files: k8s_files.to_vec(),
+        watch: Watched::new(system, tier, spec)
+            .filter(|_| platform == Some(Platform::Prometheus))
+            .map(|watched| watch_view(watched, &spec.domains)),
     }
 }
 

@@ -16,6 +16,7 @@ mod system;
 mod templates;
 mod tier;
 mod validate;
+mod watch;
 mod write;
 mod yaml;
 
@@ -30,7 +31,7 @@ pub use system::{
 };
 pub use templates::{TemplateError, built_in_templates};
 pub use tier::{
-    Allowed, Cache, CacheProduct, CacheRule, Cdn, CdnPlan, Cluster, ClusterProvider, Database, DatabaseSecret, DenoApp,
+    Allowed, Cache, CacheProduct, CacheRule, Cdn, CdnPlan, Channel, Channels, Cluster, ClusterProvider, Database, DatabaseSecret, DenoApp,
     Domain, Engine, Eviction, GoogleCloud, Gpu, Health, Kind, Machine, Monitoring, Platform, RateLimit, Region,
     Regions, Repository, RequirementSet, Requirements, Runtime, Scaling, SecretRef, Service, ServiceResources, Shares,
     Shutdown, Source, Store, StoreProduct, TierSpec, Variable,

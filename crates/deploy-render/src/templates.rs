@@ -14,6 +14,7 @@ pub use fault::TemplateError;
 
 use crate::context::{Subject, page, shell_word};
 use crate::tier::{Platform, Runtime, TierSpec};
+use crate::watch::Scene;
 use crate::yaml;
 
 /// A template: where it is under `templates/`, what it becomes and for which tiers, its built-in text.
@@ -55,12 +56,32 @@ static TEMPLATES: &[Template] = templates! {
     "docker/redis.conf.tera" => "docker/redis.conf", Some(Platform::Compose), |tier| tier.cache.is_some();
     "render/render.yaml.tera" => "render.yaml", Some(Platform::Render), always;
     "k8s/kustomization.yaml.tera" => "k8s/kustomization.yaml", Some(Platform::Kubernetes), always;
+    "monitoring/rules.yml.tera" => "monitoring/rules.yml", Some(Platform::Prometheus), always;
+    "monitoring/rules_test.yml.tera" => "monitoring/rules_test.yml", Some(Platform::Prometheus), always;
+    "monitoring/rules_long_test.yml.tera" => "monitoring/rules_long_test.yml", Some(Platform::Prometheus), always;
+    "monitoring/cases.yml.tera" => "included by the two above", Some(Platform::Prometheus), never;
+    "monitoring/missing.yml.tera" => "monitoring/missing.yml", Some(Platform::Prometheus), always;
+    "monitoring/missing_test.yml.tera" => "monitoring/missing_test.yml", Some(Platform::Prometheus), always;
+    "monitoring/alertmanager.yml.tera" => "monitoring/alertmanager.yml", Some(Platform::Prometheus), always;
+    "monitoring/dashboard.json.tera" => "monitoring/dashboard.json", Some(Platform::Prometheus), always;
+    "monitoring/RUNBOOK.md.tera" => "monitoring/RUNBOOK.md", Some(Platform::Prometheus), always;
+    "monitoring/prometheus.yml.tera" => "monitoring/prometheus.yml", Some(Platform::Prometheus), on_machine;
+    "monitoring/blackbox.yml.tera" => "monitoring/blackbox.yml", Some(Platform::Prometheus), on_machine;
     "env/env.example.tera" => ".env.example", None, always;
     "docs/ROLLBACK.md.tera" => "ROLLBACK.md", None, always;
 };
 
 fn always(_: &TierSpec) -> bool {
     true
+}
+
+/// Of what other templates include.
+fn never(_: &TierSpec) -> bool {
+    false
+}
+
+fn on_machine(tier: &TierSpec) -> bool {
+    Scene::of(tier) == Scene::Machine
 }
 
 fn builds(tier: &TierSpec, runtime: Runtime) -> bool {

@@ -7,7 +7,7 @@ mod stores;
 use k8s_templates::Quantity;
 use serde::{Deserialize, Serialize};
 
-pub use edge::{CacheRule, Cdn, CdnPlan, Monitoring, RateLimit};
+pub use edge::{CacheRule, Cdn, CdnPlan, Channel, Channels, Monitoring, RateLimit};
 pub(crate) use service::Running;
 pub use service::{Gpu, Health, Kind, Scaling, Service, ServiceResources, Shares, Shutdown};
 pub use stores::{Allowed, Cache, CacheProduct, Database, DatabaseSecret, Engine, Eviction, Store, StoreProduct};
