@@ -7,6 +7,7 @@ mod compose;
 mod dockerfile;
 mod env_example;
 mod kubernetes;
+mod monitoring;
 mod plain_secrets;
 
 use std::fmt;
@@ -59,6 +60,7 @@ pub fn check(set: &RenderedSet) -> Vec<Problem> {
                 kubernetes::check_kustomization(set, document, report);
             }),
             "Dockerfile" => dockerfile::check(text, &mut report),
+            _ if path.starts_with("monitoring/") => monitoring::check(set, path, text, &mut report),
             ".env.example" => env_example::check(text, &mut report),
             // The objects of all files are one set of objects: below.
             _ if kubernetes::is_manifest(path) => {}

@@ -210,7 +210,7 @@ fn rule_view(watched: Watched, rule: &WatchRule) -> RuleView {
     let is_long = minutes >= LONG_MINUTES;
     let step = if is_long { LONG_STEP_MINUTES } else { 1 };
     // A rate needs a second sample, and an hour's increase an hour of them.
-    let first = if reading.is_exact() { 0 } else { step };
+    let first = if reading.feeds.iter().any(|feed| feed.counts()) { step } else { 0 };
     let warm_up = if expr.contains("increase(") && expr.contains("[1h]") { 65 } else { 10 + step };
     let series = |value: f64| {
         let fill = |feed: &crate::watch::Feed| {

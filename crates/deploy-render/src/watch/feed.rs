@@ -51,6 +51,11 @@ impl Feed {
         self.shape == Shape::Level && self.times == 1.0 && self.plus == 0.0
     }
 
+    /// Whether only its rise says something.
+    pub(crate) fn counts(self) -> bool {
+        matches!(self.shape, Shape::Rise | Shape::Bucket)
+    }
+
     /// The series and its values, one a minute, when the metric has the value.
     pub(crate) fn fill(self, value: f64, minutes: u64) -> (String, String) {
         let number = short(value * self.times + self.plus);
