@@ -3,6 +3,7 @@
 //! Works on bytes, not on the spec, so that a user's own template is held to the same rules.
 
 mod blueprint;
+mod cloud_monitoring;
 mod compose;
 mod dockerfile;
 mod env_example;
@@ -60,6 +61,7 @@ pub fn check(set: &RenderedSet) -> Vec<Problem> {
                 kubernetes::check_kustomization(set, document, report);
             }),
             "Dockerfile" => dockerfile::check(text, &mut report),
+            _ if path.starts_with("cloud-monitoring/") => cloud_monitoring::check(path, text, &mut report),
             _ if path.starts_with("monitoring/") => monitoring::check(set, path, text, &mut report),
             ".env.example" => env_example::check(text, &mut report),
             // The objects of all files are one set of objects: below.

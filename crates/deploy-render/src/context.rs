@@ -82,7 +82,9 @@ pub(crate) struct Page {
     watchers: Option<WatchersView>,
     /// Files under `k8s/` that hold objects.
     k8s_files: Vec<String>,
-    /// How it is watched; only on Prometheus' page.
+    /// The project on Google Cloud.
+    project: Option<String>,
+    /// How it is watched; only on the pages of what watches.
     watch: Option<WatchView>,
 }
 
@@ -180,8 +182,9 @@ pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
         proxy: spec.machine.as_ref().and_then(|machine| machine.proxy.as_ref()).map(helper_view),
         watchers: spec.machine.as_ref().and_then(|machine| machine.watchers.as_ref()).map(watchers_view),
         k8s_files: k8s_files.to_vec(),
+        project: spec.google_cloud.as_ref().map(|google| google.project.clone()),
         watch: Watched::new(system, tier, spec)
-            .filter(|_| platform == Some(Platform::Prometheus))
+            .filter(|_| matches!(platform, Some(Platform::Prometheus | Platform::CloudMonitoring)))
             .map(|watched| watch_view(watched, &spec.domains)),
     }
 }

@@ -31,10 +31,10 @@ pub use system::{
 };
 pub use templates::{TemplateError, built_in_templates};
 pub use tier::{
-    Allowed, Cache, CacheProduct, CacheRule, Cdn, CdnPlan, Channel, Channels, Cluster, ClusterProvider, Database, DatabaseSecret, DenoApp,
-    Domain, Engine, Eviction, GoogleCloud, Gpu, Health, Helper, Kind, Machine, Monitoring, Platform, RateLimit, Region,
-    Regions, Repository, RequirementSet, Requirements, Runtime, Scaling, SecretRef, Service, ServiceResources, Shares,
-    Shutdown, Source, Store, StoreProduct, TierSpec, Variable, Watchers,
+    Allowed, Cache, CacheProduct, CacheRule, Cdn, CdnPlan, Channel, Channels, Cluster, ClusterProvider, Database,
+    DatabaseSecret, DenoApp, Domain, Engine, Eviction, GoogleCloud, Gpu, Health, Helper, Kind, Machine, Monitoring,
+    Platform, RateLimit, Region, Regions, Repository, RequirementSet, Requirements, Runtime, Scaling, SecretRef,
+    Service, ServiceResources, Shares, Shutdown, Source, Store, StoreProduct, TierSpec, Variable, Watchers,
 };
 pub use validate::SpecProblem;
 pub use write::{Before, Foreign, OnDisk, State, WriteError, Written, on_disk, restore, write};

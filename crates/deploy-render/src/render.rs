@@ -10,6 +10,7 @@ use crate::set::{BadPath, RenderedSet};
 use crate::system::SystemSpec;
 use crate::templates::{TemplateError, Templates};
 use crate::tier::{Platform, TierSpec};
+use crate::watch::{Watched, google};
 
 /// Which database the files refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -80,6 +81,11 @@ pub fn render(system: &SystemSpec, tier: &str, options: &RenderOptions) -> Resul
         for (file, objects) in kubernetes::files(&system.system, spec, options.database) {
             set.insert(&format!("k8s/{file}"), crate::yaml::objects(&objects)?)?;
             k8s_files.push(file);
+        }
+    }
+    if let Some(watched) = Watched::new(system, tier, spec).filter(|_| spec.has(Platform::CloudMonitoring)) {
+        for (file, text) in google::files(watched) {
+            set.insert(&file, text)?;
         }
     }
     let subject = Subject { system, tier, tier_title: title, spec, database: options.database, k8s_files: &k8s_files };

@@ -70,6 +70,7 @@ static TEMPLATES: &[Template] = templates! {
     "monitoring/rules.yaml.tera" => "monitoring/rules.yaml", Some(Platform::Prometheus), in_cluster;
     "monitoring/scrape.yaml.tera" => "monitoring/scrape.yaml", Some(Platform::Prometheus), in_cluster;
     "monitoring/kustomization.yaml.tera" => "monitoring/kustomization.yaml", Some(Platform::Prometheus), in_cluster;
+    "cloudmonitoring/README.md.tera" => "cloud-monitoring/README.md", Some(Platform::CloudMonitoring), always;
     "monitoring/missing_test.yml.tera" => "monitoring/missing_test.yml", Some(Platform::Prometheus), always;
     "monitoring/alertmanager.yml.tera" => "monitoring/alertmanager.yml", Some(Platform::Prometheus), always;
     "monitoring/dashboard.json.tera" => "monitoring/dashboard.json", Some(Platform::Prometheus), always;

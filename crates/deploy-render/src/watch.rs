@@ -3,6 +3,7 @@
 
 mod baseline;
 mod feed;
+pub(crate) mod google;
 mod panels;
 mod readings;
 
@@ -108,7 +109,9 @@ impl<'a> Watched<'a> {
             return Vec::new();
         };
         let next = match self.next_tier() {
-            Some(next) => format!("Prepare {next}: `tierlift migrate --system {} --to {next} --dry-run`.", self.system.system),
+            Some(next) => {
+                format!("Prepare {next}: `tierlift migrate --system {} --to {next} --dry-run`.", self.system.system)
+            }
             None => "There is no larger tier yet.".to_owned(),
         };
         let rule = |rule: &Rule| {
@@ -152,9 +155,8 @@ impl<'a> Watched<'a> {
     }
 
     fn alerts(self) -> Vec<WatchRule> {
-        let mine = |alert: &&crate::system::Alert| {
-            alert.tiers.is_empty() || alert.tiers.iter().any(|tier| tier == self.tier)
-        };
+        let mine =
+            |alert: &&crate::system::Alert| alert.tiers.is_empty() || alert.tiers.iter().any(|tier| tier == self.tier);
         let rule = |alert: &crate::system::Alert| {
             Some(WatchRule {
                 alert: format!("{}{}", camel(&alert.metric), threshold(alert.op, alert.threshold)),
@@ -212,9 +214,8 @@ impl<'a> Watched<'a> {
 
     /// The rule's condition, as PromQL.
     pub(crate) fn expr(self, rule: &WatchRule) -> String {
-        let one = |window: &&str| {
-            format!("{} {} {}", self.value_expr(rule.reading, window), rule.op, short(rule.value))
-        };
+        let one =
+            |window: &&str| format!("{} {} {}", self.value_expr(rule.reading, window), rule.op, short(rule.value));
         match rule.windows.as_slice() {
             [window] => one(window),
             windows => windows.iter().map(|window| format!("({})", one(window))).collect::<Vec<_>>().join(" and "),

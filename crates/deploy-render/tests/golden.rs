@@ -12,7 +12,7 @@ use common::{SYSTEMS, options, oviya, system};
 use deploy_render::{DatabaseTarget, Platform, RenderedSet, SystemSpec, check, diff, render};
 
 /// Platforms that tiers name and nothing is rendered for yet; a platform that gets its files goes from this list.
-const WITHOUT_FILES: [Platform; 8] = [
+const WITHOUT_FILES: [Platform; 7] = [
     Platform::ConfigConnector,
     Platform::Argocd,
     Platform::CloudRun,
@@ -20,7 +20,6 @@ const WITHOUT_FILES: [Platform; 8] = [
     Platform::Deno,
     Platform::Cloudflare,
     Platform::GithubActions,
-    Platform::CloudMonitoring,
 ];
 
 /// Every system and tier that can be rendered, for every database its files may refer to, with the name of its folder.

@@ -136,10 +136,7 @@ fn targets(set: &RenderedSet, document: &Value, report: &mut Report) {
             for target in elements(&group["targets"]).filter_map(|(_, target)| target.as_str()) {
                 let host = target.trim_start_matches("http://").split([':', '/']).next().unwrap_or("");
                 // Names of the world are not ours to know.
-                if !target.starts_with("https://")
-                    && host != "localhost"
-                    && compose["services"].get(host).is_none()
-                {
+                if !target.starts_with("https://") && host != "localhost" && compose["services"].get(host).is_none() {
                     let message = format!("compose.yaml has no service `{host}`");
                     report.add(format!("scrape_configs[{i}]"), message, "add it there, or remove the target");
                 }

@@ -57,7 +57,11 @@ pub(super) fn parameters(database: &Database) -> Vec<ParameterView> {
     set("wal_compression", "on".to_owned(), "less to write for a little processor time");
     set("random_page_cost", "1.1".to_owned(), "a solid-state disk reads anywhere as fast");
     set("effective_io_concurrency", "200".to_owned(), "a solid-state disk answers many reads at a time");
-    set("autovacuum_vacuum_scale_factor", "0.05".to_owned(), "large tables are vacuumed before a fifth of them is dead");
+    set(
+        "autovacuum_vacuum_scale_factor",
+        "0.05".to_owned(),
+        "large tables are vacuumed before a fifth of them is dead",
+    );
     set("autovacuum_analyze_scale_factor", "0.02".to_owned(), "and their statistics stay fresh");
     set("idle_in_transaction_session_timeout", "10min".to_owned(), "a forgotten transaction stops vacuum");
     set("log_min_duration_statement", "500ms".to_owned(), "slow statements are in the log");
@@ -68,7 +72,11 @@ pub(super) fn parameters(database: &Database) -> Vec<ParameterView> {
     if let Some(vcpu) = database.vcpu {
         set("max_worker_processes", vcpu.max(8).to_string(), "parallel queries and extensions");
         set("max_parallel_workers", vcpu.to_string(), "one a processor");
-        set("max_parallel_workers_per_gather", (vcpu / 2).clamp(1, 4).to_string(), "half, so that one query leaves room");
+        set(
+            "max_parallel_workers_per_gather",
+            (vcpu / 2).clamp(1, 4).to_string(),
+            "half, so that one query leaves room",
+        );
         set("max_parallel_maintenance_workers", (vcpu / 2).clamp(1, 4).to_string(), "index builds");
     }
     for (name, value) in &database.parameters {

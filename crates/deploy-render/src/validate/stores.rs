@@ -155,7 +155,11 @@ fn machine(v: &mut Validator, spec: &TierSpec) {
         service.runs_on(Platform::Compose) && matches!(service.kind, Kind::Web | Kind::Static)
     };
     if machine.proxy.is_none() && spec.services.iter().any(called) {
-        v.add("machine.proxy", "the world calls services, and nothing stands before them", "name nginx's image and memory");
+        v.add(
+            "machine.proxy",
+            "the world calls services, and nothing stands before them",
+            "name nginx's image and memory",
+        );
     }
     if machine.watchers.is_none() && spec.has(Platform::Prometheus) && !spec.has(Platform::Kubernetes) {
         v.add("machine.watchers", "Prometheus watches the machine, and nothing runs it", "name its images and memory");

@@ -87,7 +87,8 @@ static ROWS: &[Row] = &[
 
 /// The baseline of a tier, and of each uptime it promises how fast the budget may burn.
 pub(super) fn rules(spec: &TierSpec, promised: &[WatchRule]) -> Vec<WatchRule> {
-    let mut rules: Vec<WatchRule> = ROWS.iter().filter(|row| (row.when)(spec)).filter_map(|row| rule(row, spec)).collect();
+    let mut rules: Vec<WatchRule> =
+        ROWS.iter().filter(|row| (row.when)(spec)).filter_map(|row| rule(row, spec)).collect();
     for gate in promised.iter().filter(|rule| rule.origin == Origin::Gate && rule.reading.metric == "uptime_pct") {
         rules.extend(BURNS.iter().map(|burn| burn.rule(gate)));
     }

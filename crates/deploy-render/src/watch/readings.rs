@@ -60,7 +60,8 @@ const LOOK_SLOW: &str = "the dashboard's slowest routes, then the database's lat
     rate; a release in the last hour is the likeliest cause";
 const LOOK_GROWTH: &str = "nothing is broken: compare the last weeks' growth with what the tier is made for";
 const LOOK_MEASURED: &str = "the report of the run that measured it; measure again after every change";
-const LOOK_CPU: &str = "which program or query takes it (pg_stat_statements, top), and whether a job runs at the wrong hour";
+const LOOK_CPU: &str =
+    "which program or query takes it (pg_stat_statements, top), and whether a job runs at the wrong hour";
 const LOOK_MEMORY: &str = "which container grows, and whether it does so since a release (a leak) or with the users";
 const LOOK_DATABASE: &str = "pg_stat_statements by total time, pg_stat_activity for what waits, autovacuum";
 
