@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::system::{Op, Severity, Span};
+use crate::system::{Op, Severity};
 use crate::tier::{Channels, ClusterProvider, Domain};
 use crate::watch::{Origin, Panel, PanelRow, Reading, Scene, WatchRule, Watched, label_and_unit, panel_rows, short};
 
@@ -387,9 +387,4 @@ fn grafana_unit(metric: &str) -> &'static str {
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().to_string() + letters.as_str())
-}
-
-/// As Prometheus and Cloud Monitoring take it, in seconds.
-pub(crate) fn seconds(span: &Span) -> String {
-    format!("{}s", span.seconds())
 }
