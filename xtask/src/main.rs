@@ -1,4 +1,4 @@
-//! `cargo xtask X`: the tierlift commands on a developer's machine, plus demo, test, bench, tidy and model.
+//! `cargo xtask X`: the tierlift commands on a developer's machine, plus demo, test, bench, golden, tidy and model.
 //!
 //! Anything that is not one of ours goes to tierlift unchanged, with PostgreSQL's client programs and the embedding
 //! model obtained first, so that `cargo xtask migrate --to tier2` needs nothing installed.
@@ -36,13 +36,15 @@ enum Own {
     /// Measure ours against its peers
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+    /// Write the golden files of the rendered sets anew, and show what changed in them
+    Golden,
     /// Assert which crate may depend on which
     Tidy,
     /// Fetch the local embedding model and print its folder
     Model,
 }
 
-const OWN: &[&str] = &["demo", "test", "bench", "tidy", "model", "help", "--help", "-h"];
+const OWN: &[&str] = &["demo", "test", "bench", "golden", "tidy", "model", "help", "--help", "-h"];
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Own::Demo(args) => demo::run(&args),
         Own::Test => check::run(),
         Own::Bench(command) => bench::run(&command),
+        Own::Golden => check::write_golden(),
         Own::Tidy => tidy::run(),
         Own::Model => model(),
     };

@@ -58,7 +58,7 @@ impl RenderWrite {
 
     fn render(&self, database: DatabaseTarget) -> Result<RenderedSet, Failure> {
         let system = SystemSpec::load(&self.system_file)?;
-        let options = RenderOptions { database, templates_dir: self.templates.clone() };
+        let options = RenderOptions { database, templates_dir: self.templates.clone(), overlays_dir: None };
         render(&system, &self.tier, &options).map_err(Failure::from)
     }
 

@@ -113,12 +113,12 @@ fn with_document(text: &str, report: &mut Report, check: impl FnOnce(&Value, &mu
 }
 
 /// The entries of a mapping, or nothing.
-fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
+pub(crate) fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
     value.as_object().into_iter().flatten().map(|(key, value)| (key.as_str(), value))
 }
 
 /// The elements of a list, or nothing.
-fn elements(value: &Value) -> impl Iterator<Item = (usize, &Value)> {
+pub(crate) fn elements(value: &Value) -> impl Iterator<Item = (usize, &Value)> {
     value.as_array().into_iter().flatten().enumerate()
 }
 

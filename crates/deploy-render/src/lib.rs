@@ -2,14 +2,16 @@
 //!
 //! [`SystemSpec`] is a `system.yaml`, read once and validated. [`render`](render()) is pure: the same values give the
 //! same bytes. [`check`] reads every rendered file back and looks for what a schema can't see. [`write()`] replaces a
-//! folder's set as a whole and keeps the one before, [`restore`] puts it back, [`diff`] shows the difference. The
-//! engine sees one action, `render.write`, in [`inspect`] and [`action()`].
+//! folder's set as a whole and keeps the one before, [`restore`] puts it back, [`diff`] shows the difference, [`one_way`]
+//! what of it the platforms never take back. The engine sees actions, in [`inspect`] and [`action()`].
 
 mod action;
 mod check;
 mod context;
 mod diff;
 mod kubernetes;
+mod one_way;
+mod overlay;
 mod render;
 mod set;
 mod system;
@@ -23,6 +25,8 @@ mod yaml;
 pub use action::{action, inspect};
 pub use check::{Problem, check};
 pub use diff::{Change, FileDiff, diff};
+pub use one_way::one_way;
+pub use overlay::OverlayError;
 pub use render::{DatabaseTarget, RenderError, RenderOptions, render};
 pub use set::{BadPath, RenderedSet};
 pub use system::{

@@ -6,6 +6,7 @@ use k8s_templates::ObjectError;
 
 use crate::context::{self, Subject};
 use crate::kubernetes;
+use crate::overlay::{self, OverlayError};
 use crate::set::{BadPath, RenderedSet};
 use crate::system::SystemSpec;
 use crate::templates::{TemplateError, Templates};
@@ -29,6 +30,8 @@ pub struct RenderOptions {
     pub database: DatabaseTarget,
     /// A folder whose templates replace the built-in ones of the same path.
     pub templates_dir: Option<PathBuf>,
+    /// A folder with partial files that change rendered ones of the same path.
+    pub overlays_dir: Option<PathBuf>,
 }
 
 /// Why a tier can't be rendered.
@@ -57,6 +60,9 @@ pub enum RenderError {
     /// A template can't be used or filled.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// An overlay can't be used.
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
     /// A Kubernetes object can't be written as YAML.
     #[error("cannot write Kubernetes objects as YAML")]
     Yaml(#[from] serde_saphyr::SerializeError),
@@ -92,6 +98,9 @@ pub fn render(system: &SystemSpec, tier: &str, options: &RenderOptions) -> Resul
     for (path, text) in templates.fill(subject)? {
         set.insert(&path, text)?;
     }
+    if let Some(dir) = &options.overlays_dir {
+        overlay::apply(&mut set, dir)?;
+    }
     Ok(set)
 }
 
@@ -116,6 +125,9 @@ impl RenderError {
                 "name a tier that can be rendered, or give it a `render:` in system.yaml"
             }
             Self::Template(_) => "correct the template, or leave it out of --templates to use the built-in one",
+            Self::Overlay(_) => {
+                "correct the overlay: it has the path of the file it changes, and only what is to differ"
+            }
             Self::Yaml(_) | Self::Object(_) => "this is a fault of tierlift; please report it with the system.yaml",
             Self::Path(_) => "rename the template so that its output stays in the folder",
         }

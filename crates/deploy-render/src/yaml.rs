@@ -15,11 +15,16 @@ pub(crate) fn error_text(error: &serde_saphyr::Error) -> String {
 /// # Errors
 /// When it is no YAML: `line:column: what`.
 pub(crate) fn documents(text: &str) -> Result<Vec<Value>, String> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| match error.location() {
-        Some(location) => format!("{}:{}: {}", location.line(), location.column(), error_text(&error)),
-        None => error_text(&error),
-    })?;
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| located(&error))?;
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+}
+
+/// An error with its place: `line:column: what`.
+pub(crate) fn located(error: &serde_saphyr::Error) -> String {
+    match error.location() {
+        Some(location) => format!("{}:{}: {}", location.line(), location.column(), error_text(error)),
+        None => error_text(error),
+    }
 }
 
 /// Objects as a file of several documents.
@@ -27,15 +32,22 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Value>, String> {
 /// # Errors
 /// When an object can't be written as YAML.
 pub(crate) fn objects(objects: &[Object]) -> Result<String, serde_saphyr::SerializeError> {
+    let mut file = String::new();
+    for object in objects {
+        file.push_str("---\n");
+        file.push_str(&text(object)?);
+    }
+    Ok(file)
+}
+
+/// A document.
+///
+/// # Errors
+/// When it can't be written as YAML.
+pub(crate) fn text(document: &impl serde::Serialize) -> Result<String, serde_saphyr::SerializeError> {
     // Long commands and descriptions stay on one line, so that a diff shows what changed.
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
-    let mut text = String::new();
-    for object in objects {
-        text.push_str("---\n");
-        text.push_str(serde_saphyr::to_string_with_options(object, options.clone())?.trim_end());
-        text.push('\n');
-    }
-    Ok(text)
+    Ok(format!("{}\n", serde_saphyr::to_string_with_options(document, options)?.trim_end()))
 }
 
 /// A value on one line of YAML: plain where that is safe for every reader, quoted otherwise; lists and maps in flow

@@ -1,4 +1,4 @@
-//! The rendered files of every system and tier, byte for byte. `UPDATE_GOLDEN=1 cargo test -p deploy-render` writes them anew; review the
+//! The rendered files of every system and tier, byte for byte. `cargo xtask golden` writes them anew; review the
 //! difference before committing it.
 
 mod common;
@@ -145,7 +145,7 @@ fn golden(set: &RenderedSet, name: &str) {
     for (path, bytes) in set.files() {
         let golden = fs::read(dir.join(path)).unwrap_or_default();
         let difference = similar::TextDiff::from_lines(&text(&golden), &text(bytes)).unified_diff().to_string();
-        assert!(golden == bytes, "{name}/{path} differs; UPDATE_GOLDEN=1 accepts it:\n{difference}");
+        assert!(golden == bytes, "{name}/{path} differs; `cargo xtask golden` accepts it:\n{difference}");
     }
     let rendered: BTreeSet<PathBuf> = set.files().map(|(path, _)| dir.join(path)).collect();
     let there: BTreeSet<PathBuf> = common::files_below(&dir).into_iter().collect();

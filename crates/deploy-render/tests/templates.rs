@@ -13,7 +13,11 @@ fn render_with(template: &str, text: &str) -> Result<RenderedSet, String> {
     let path = dir.path().join(template);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, text).unwrap();
-    let options = RenderOptions { database: DatabaseTarget::Target, templates_dir: Some(dir.path().to_owned()) };
+    let options = RenderOptions {
+        database: DatabaseTarget::Target,
+        templates_dir: Some(dir.path().to_owned()),
+        overlays_dir: None,
+    };
     render(&oviya(), "tier2", &options)
         .map_err(|error| error.to_string().replace(&dir.path().display().to_string(), "DIR"))
 }
@@ -79,6 +83,7 @@ fn a_folder_that_is_not_there_is_named() {
     let options = RenderOptions {
         database: DatabaseTarget::Target,
         templates_dir: Some(Path::new("/nowhere/templates").to_owned()),
+        overlays_dir: None,
     };
     let error = render(&oviya(), "tier2", &options).unwrap_err().to_string();
     assert!(error.starts_with("/nowhere/templates: it can't be read"), "{error}");

@@ -151,7 +151,12 @@ pub struct RunArgs {
 Examples:
   tierlift render --tier tier2 --check                     check every file, write nothing
   tierlift render --tier tier2 --out deploy/oviya --diff   show what would change, exit 2 if anything
-  tierlift render --tier tier3 --out deploy/oviya          write the set, keep the previous one")]
+  tierlift render --tier tier3 --out deploy/oviya          write the set, keep the previous one
+  tierlift render --tier tier3 --out deploy/oviya --overlays ops/overlays --diff
+                                                           with your own small changes
+
+Exit codes: 0 done or nothing would change, 2 something would change, 4 a file has a problem, or something would change
+for good that --accept-irreversible does not allow.")]
 pub struct RenderArgs {
     /// The tier whose files to render
     #[arg(long, value_name = "TIER")]
@@ -165,12 +170,18 @@ pub struct RenderArgs {
     /// Your own templates, which replace ours file by file
     #[arg(long, value_name = "DIR")]
     pub templates: Option<PathBuf>,
+    /// Partial files that change rendered ones of the same path: only the keys that are to differ
+    #[arg(long, value_name = "DIR")]
+    pub overlays: Option<PathBuf>,
     /// Only check the files
     #[arg(long)]
     pub check: bool,
     /// Show a unified diff against what is in --out
     #[arg(long)]
     pub diff: bool,
+    /// Write even what the platform never takes back, such as a smaller disk
+    #[arg(long)]
+    pub accept_irreversible: bool,
 }
 
 /// Two databases. A URL on a command line can be seen by everyone on the machine, so a name of an environment

@@ -35,7 +35,7 @@ pub fn oviya() -> SystemSpec {
 
 /// Built-in templates.
 pub fn options(database: DatabaseTarget) -> RenderOptions {
-    RenderOptions { database, templates_dir: None }
+    RenderOptions { database, templates_dir: None, overlays_dir: None }
 }
 
 /// Every file below a folder.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deploy_render::{Before, Change, DatabaseTarget, FileDiff, OnDisk, RenderOptions, RenderedSet};
+use deploy_render::{Before, Change, DatabaseTarget, FileDiff, OnDisk, Problem, RenderOptions, RenderedSet};
 use runbook::{Failure, FailureKind};
 
 use crate::cli::{Global, RenderArgs};
@@ -13,16 +13,15 @@ use crate::{exit, systems};
 /// Renders and checks; then writes, or only says what it would write.
 pub fn run(global: &Global, args: &RenderArgs) -> Result<u8, Failure> {
     let system = systems::with_tier(&global.playbooks, args.system.as_deref(), &args.tier)?;
-    let options = RenderOptions { database: DatabaseTarget::Target, templates_dir: args.templates.clone() };
+    let options = RenderOptions {
+        database: DatabaseTarget::Target,
+        templates_dir: args.templates.clone(),
+        overlays_dir: args.overlays.clone(),
+    };
     let set = deploy_render::render(&system.spec, &args.tier, &options)?;
     let problems = deploy_render::check(&set);
     if !problems.is_empty() {
-        for problem in &problems {
-            match global.json {
-                true => data(format_args!("{}", serde_json::json!({"event": "problem", "problem": problem}))),
-                false => talk(format_args!("{problem}")),
-            }
-        }
+        tell(global.json, "problem", &problems);
         return Err(Failure::new(
             FailureKind::Blocked,
             format!("tier {}", args.tier),
@@ -30,27 +29,43 @@ pub fn run(global: &Global, args: &RenderArgs) -> Result<u8, Failure> {
             "mend the tier's `render` section in system.yaml, or your templates; nothing was written",
         ));
     }
-    if args.check {
-        report(global.json, "checked", &set);
-        return Ok(exit::DONE);
-    }
-    let out = args.out.as_deref().ok_or_else(|| {
-        Failure::new(
+    let Some(out) = args.out.as_deref() else {
+        if args.check {
+            report(global.json, "checked", &set);
+            return Ok(exit::DONE);
+        }
+        return Err(Failure::new(
             FailureKind::InvalidInput,
             "--out",
             "no folder was given",
             "say where the files go with --out DIR, or only look at them with --check",
-        )
-    })?;
+        ));
+    };
     let there = match deploy_render::on_disk(out)? {
         OnDisk::Ours(set) => set,
         OnDisk::Nothing | OnDisk::Empty | OnDisk::Foreign(_) => RenderedSet::default(),
     };
     let differences: Vec<FileDiff> =
         deploy_render::diff(&there, &set).into_iter().filter(|d| d.change != Change::Unchanged).collect();
+    let for_good = deploy_render::one_way(&there, &set);
     if args.diff {
         print_diff(global.json, &differences);
+    }
+    tell(global.json, "one_way", &for_good);
+    if args.diff {
         return Ok(if differences.is_empty() { exit::DONE } else { exit::PENDING });
+    }
+    if !for_good.is_empty() && !args.accept_irreversible {
+        return Err(Failure::new(
+            FailureKind::Blocked,
+            format!("folder {}", out.display()),
+            format!("{} changes that the platform refuses or never takes back", for_good.len()),
+            "leave those as they were, or say --accept-irreversible; nothing was written",
+        ));
+    }
+    if args.check {
+        report(global.json, "checked", &set);
+        return Ok(exit::DONE);
     }
     write(global, &set, out)?;
     report(global.json, "written", &set);
@@ -67,6 +82,15 @@ fn write(global: &Global, set: &RenderedSet, out: &Path) -> Result<(), Failure> 
         talk(format_args!("the files that were there are kept in {}", keep.display()));
     }
     Ok(())
+}
+
+fn tell(json: bool, event: &str, problems: &[Problem]) {
+    for problem in problems {
+        match json {
+            true => data(format_args!("{}", serde_json::json!({"event": event, "problem": problem}))),
+            false => talk(format_args!("{problem}")),
+        }
+    }
 }
 
 fn report(json: bool, what: &str, set: &RenderedSet) {

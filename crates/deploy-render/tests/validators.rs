@@ -1,0 +1,355 @@
+//! Every rendered file, read by the program it is for, or by the one that people who run the platform check it with.
+//!
+//! The files are the golden ones, which `golden.rs` compares with what is rendered. `cargo xtask test` installs the
+//! programs into `target/tools`; a missing one is a failure there (`TIERLIFT_VALIDATORS=required`), elsewhere its test
+//! says that it is skipped. Each is shown a broken file first: one that finds nothing wrong with that proves nothing.
+#![allow(clippy::print_stderr)] // a skipped test says so
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// What a file is, by its path within a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum FileKind {
+    Manifest,
+    Kustomization,
+    Dockerfile,
+    Compose,
+    Workflow,
+    PgBouncer,
+    Redis,
+    Nginx,
+    Sql,
+    /// Read by nothing but a JSON schema, whose name this is.
+    Schema(&'static str),
+    /// For people, or checked by our own rules only.
+    Unchecked,
+}
+
+fn kind(path: &str) -> Option<FileKind> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let kind = match name {
+        "kustomization.yaml" => FileKind::Kustomization,
+        "Dockerfile" => FileKind::Dockerfile,
+        "compose.yaml" => FileKind::Compose,
+        "pgbouncer.ini" => FileKind::PgBouncer,
+        "redis.conf" => FileKind::Redis,
+        "nginx.conf" => FileKind::Nginx,
+        "render.yaml" => FileKind::Schema("render.yaml.json"),
+        // Docker's own reading of it is by its first build; .env.example and ROLLBACK.md are for people.
+        "Dockerfile.dockerignore" | ".env.example" | "ROLLBACK.md" => FileKind::Unchecked,
+        _ if path.starts_with("k8s/") => FileKind::Manifest,
+        _ if path.starts_with(".github/workflows/") => FileKind::Workflow,
+        _ if name.ends_with(".sql") => FileKind::Sql,
+        _ => return None,
+    };
+    Some(kind)
+}
+
+/// Path within its set and absolute path of every golden file.
+fn golden_files() -> Vec<(String, PathBuf)> {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut files = Vec::new();
+    for path in common::files_below(&golden) {
+        let within: PathBuf = path.strip_prefix(&golden).unwrap().components().skip(1).collect();
+        files.push((within.to_str().unwrap().to_owned(), path));
+    }
+    files.sort();
+    files
+}
+
+fn files_of(wanted: FileKind) -> Vec<PathBuf> {
+    let of_kind = |(within, path): (String, PathBuf)| (kind(&within) == Some(wanted)).then_some(path);
+    let files: Vec<PathBuf> = golden_files().into_iter().filter_map(of_kind).collect();
+    assert!(!files.is_empty(), "no system has a {wanted:?}");
+    files
+}
+
+/// A program's command, from what `cargo xtask test` installed or from the system.
+fn program(name: &str) -> Option<Command> {
+    let python = tools().join("python");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = [python.join("bin")].into_iter().chain(std::env::split_paths(&path)).chain(["/usr/sbin".into()]);
+    let found = folders.map(|dir| dir.join(name)).find(|program| program.is_file());
+    let Some(found) = found else { return missing(name) };
+    let mut command = Command::new(found);
+    command.env("PYTHONPATH", python).stdin(Stdio::null());
+    Some(command)
+}
+
+fn missing<T>(name: &str) -> Option<T> {
+    assert!(
+        std::env::var("TIERLIFT_VALIDATORS").as_deref() != Ok("required"),
+        "{name} is not there, and every validator is required here"
+    );
+    eprintln!("skipped: {name} is not there; `cargo xtask test` installs it");
+    None
+}
+
+fn tools() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools")
+}
+
+/// The schemas of platforms without a program of their own; they are not ours to ship.
+fn schemas() -> Option<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/schemas");
+    if dir.is_dir() {
+        return Some(dir);
+    }
+    eprintln!("skipped: the schemas are not there ({})", dir.display());
+    None
+}
+
+/// What a command says of a file it takes.
+#[track_caller]
+fn accepts(command: &mut Command) -> String {
+    let (ok, said) = run(command);
+    assert!(ok, "{command:?}:\n{said}");
+    said
+}
+
+#[track_caller]
+fn refuses(command: &mut Command, expect: &str) {
+    let (ok, said) = run(command);
+    assert!(!ok && said.contains(expect), "{command:?} should say `{expect}`:\n{said}");
+}
+
+fn run(command: &mut Command) -> (bool, String) {
+    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+/// A folder with one file.
+fn folder_with(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    fs::write(&path, text).unwrap();
+    (dir, path)
+}
+
+#[test]
+fn every_file_is_of_a_kind() {
+    let unknown: BTreeSet<String> =
+        golden_files().into_iter().map(|(within, _)| within).filter(|within| kind(within).is_none()).collect();
+    assert!(unknown.is_empty(), "nothing validates {unknown:?}");
+}
+
+/// What Kubernetes itself defines by its own schemas, the rest by those of who defined it.
+#[test]
+fn kubernetes_objects() {
+    let (mut native, mut custom) = (Vec::new(), BTreeMap::<String, Vec<Value>>::new());
+    for path in files_of(FileKind::Manifest) {
+        let text = fs::read_to_string(&path).unwrap();
+        let objects: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+        for object in objects {
+            let api = object["apiVersion"].as_str().unwrap_or_else(|| panic!("{}: no apiVersion", path.display()));
+            let kind = object["kind"].as_str().unwrap_or_else(|| panic!("{}: no kind", path.display()));
+            let group = api.split_once('/').map_or("", |(group, _)| group);
+            if !group.contains('.') || group.ends_with(".k8s.io") && group != "gateway.networking.k8s.io" {
+                native.push(object);
+            } else {
+                let version = api.rsplit('/').next().unwrap_or(api);
+                let schema = format!("{}_{version}.json", kind.to_lowercase());
+                custom.entry(schema).or_default().push(object);
+            }
+        }
+    }
+    if let Some(mut command) = program("kubernetes-validate") {
+        command.args(["--strict", "--quiet"]);
+        let broken = r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {"prots": []}}"#;
+        let (_broken, path) = folder_with("broken.json", broken);
+        refuses(copy(&command).arg(path), "'prots' was unexpected");
+        let (_native, files) = written(&native);
+        // Of a kind it does not know it only warns.
+        assert_eq!(accepts(command.args(files)), "");
+    }
+    let (Some(schemas), Some(command)) = (schemas(), program("check-jsonschema")) else { return };
+    for (schema, objects) in custom {
+        let schema = schemas.join("crd").join(&schema);
+        assert!(schema.is_file(), "no schema {} for {}", schema.display(), objects[0]);
+        let (_objects, files) = written(&objects);
+        accepts(copy(&command).arg("--schemafile").arg(schema).args(files));
+    }
+}
+
+/// Objects as JSON files, one each: not every validator reads several from one file.
+fn written(objects: &[Value]) -> (tempfile::TempDir, Vec<PathBuf>) {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |(i, object): (usize, &Value)| {
+        let path = dir.path().join(format!("{i}-{}.json", object["kind"].as_str().unwrap_or("object")));
+        fs::write(&path, object.to_string()).unwrap();
+        path
+    };
+    let files = objects.iter().enumerate().map(write).collect();
+    (dir, files)
+}
+
+fn copy(command: &Command) -> Command {
+    let mut copy = Command::new(command.get_program());
+    copy.args(command.get_args());
+    copy.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    copy
+}
+
+#[test]
+fn kustomizations_build() {
+    let Some(command) = program("kubectl") else { return };
+    let build = |dir: &Path| {
+        let mut command = copy(&command);
+        command.arg("kustomize").arg(dir);
+        command
+    };
+    let (dir, _) = folder_with("kustomization.yaml", "resources: [gone.yaml]\n");
+    refuses(&mut build(dir.path()), "gone.yaml");
+    for path in files_of(FileKind::Kustomization) {
+        let built = accepts(&mut build(path.parent().unwrap()));
+        assert!(built.contains("kind: "), "{}: {built}", path.display());
+    }
+}
+
+#[test]
+fn schemas_of_platforms() {
+    let (Some(schemas), Some(command)) = (schemas(), program("check-jsonschema")) else { return };
+    let mut files = BTreeMap::<&str, Vec<PathBuf>>::new();
+    for (within, path) in golden_files() {
+        let schema = match kind(&within) {
+            Some(FileKind::Schema(schema)) => schema,
+            Some(FileKind::Compose) => "docker-compose-yml.json",
+            Some(FileKind::Workflow) => "github-workflow.json",
+            _ => continue,
+        };
+        files.entry(schema).or_default().push(path);
+    }
+    for (schema, files) in files {
+        let mut command = copy(&command);
+        command.arg("--schemafile").arg(schemas.join(schema));
+        if files[0].extension() == Some(OsStr::new("jsonc")) {
+            command.args(["--force-filetype", "json5"]);
+        }
+        let (_dir, broken) = folder_with("broken.json", r#"[1]"#);
+        refuses(copy(&command).arg(broken), "broken.json");
+        accepts(command.args(files));
+    }
+}
+
+#[test]
+fn dockerfiles() {
+    let Some(command) = program("hadolint") else { return };
+    let (_dir, broken) = folder_with("Dockerfile", "FROM debian:latest\nRUN cd /tmp && apt-get install x\n");
+    refuses(copy(&command).arg(broken), "DL3008");
+    let mut command = copy(&command);
+    accepts(command.args(["--failure-threshold", "warning"]).args(files_of(FileKind::Dockerfile)));
+}
+
+#[test]
+fn compose_files() {
+    let Some(command) = program("docker-compose") else { return };
+    let config = |file: &Path| {
+        let mut command = copy(&command);
+        command.arg("-f").arg(file).args(["config", "--quiet"]);
+        command
+    };
+    let (_dir, broken) = folder_with("compose.yaml", "services: {a: {image: x, depends_on: [b]}}\n");
+    refuses(&mut config(&broken), "depends on undefined service");
+    for path in files_of(FileKind::Compose) {
+        let said = accepts(&mut config(&path));
+        assert_eq!(said, "", "{}", path.display());
+    }
+}
+
+#[test]
+fn redis_starts() {
+    let Some(command) = program("redis-server") else { return };
+    for path in files_of(FileKind::Redis) {
+        let dir = tempfile::tempdir().unwrap();
+        let acl = dir.path().join("acl");
+        fs::write(&acl, "user default on >password ~* &* +@all\n").unwrap();
+        // The one folder that is only in the image, and that it goes to as it reads the file.
+        let text = fs::read_to_string(&path).unwrap();
+        let here = text.replace("\ndir /data\n", &format!("\ndir {}\n", dir.path().display()));
+        let config = dir.path().join("redis.conf");
+        fs::write(&config, here).unwrap();
+        let mut command = copy(&command);
+        command.arg(config).args(["--port", "0", "--unixsocket"]).arg(dir.path().join("socket"));
+        command.arg("--aclfile").arg(acl);
+        starts(command, "Ready to accept connections", "The server is now ready");
+    }
+    let (_dir, broken) = folder_with("redis.conf", "maxmemory-policy forget\n");
+    refuses(copy(&command).arg(broken).args(["--port", "0"]), "must be one of the following");
+}
+
+#[test]
+fn pgbouncer_starts() {
+    let Some(command) = program("pgbouncer") else { return };
+    // It refuses to run as root.
+    // SAFETY: geteuid reads a number and cannot fail.
+    let user: &[&str] = if unsafe { libc::geteuid() } == 0 { &["-u", "nobody"] } else { &[] };
+    // Debian's is older than this setting; the images rendered are not.
+    const SINCE_1_21: &str = "max_prepared_statements = ";
+    let knows = run(copy(&command).args(["-V"])).1;
+    let is_old = ["PgBouncer 1.18.", "PgBouncer 1.19.", "PgBouncer 1.20."].iter().any(|old| knows.contains(old));
+    for path in files_of(FileKind::PgBouncer) {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        let read = dir.path().join("rendered.ini");
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().filter(|line| !(is_old && line.starts_with(SINCE_1_21)));
+        fs::write(&read, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+        let users = dir.path().join("users");
+        fs::write(&users, "\"app\" \"password\"\n").unwrap();
+        // What comes last holds: here nothing listens on a port, and the users are ours.
+        let config = dir.path().join("pgbouncer.ini");
+        let own = format!(
+            "%include {}\n[pgbouncer]\nlisten_addr =\nunix_socket_dir = {}\nauth_file = {}\n",
+            read.display(),
+            dir.path().display(),
+            users.display()
+        );
+        fs::write(&config, own).unwrap();
+        let mut command = copy(&command);
+        command.args(user).arg(&config);
+        starts(command, "process up", "process up");
+    }
+    let (dir, broken) = folder_with("pgbouncer.ini", "[databases]\n[pgbouncer]\npool_mode = forever\n");
+    fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    refuses(copy(&command).args(user).arg(broken), "invalid value \"forever\"");
+}
+
+/// Runs a server until it says that it is up (in either of two versions' words), then ends it; it also ends with this test.
+#[track_caller]
+fn starts(mut command: Command, ready: &str, or: &str) {
+    let both = || {
+        // SAFETY: prctl and dup2 may be called between fork and exec, and touch nothing of the parent's.
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == -1 || libc::dup2(1, 2) == -1 } {
+            return Err(std::io::Error::last_os_error());
+        }
+        Ok(())
+    };
+    // SAFETY: see above.
+    unsafe { command.pre_exec(both) };
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    let mut is_up = false;
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        said.push_str(&line);
+        said.push('\n');
+        if line.contains(ready) || line.contains(or) {
+            is_up = true;
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(is_up, "{command:?} did not start:\n{said}");
+}
