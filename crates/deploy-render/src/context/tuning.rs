@@ -1,7 +1,5 @@
 //! Parameters of PostgreSQL, from the memory and processors it has.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use crate::tier::Database;
@@ -37,10 +35,8 @@ pub(super) fn parameters(database: &Database) -> Vec<ParameterView> {
     let connections = u64::from(database.max_connections.max(1));
     let shared = mib / 4;
     let megabytes = |value: u64| format!("{value}MB");
-    let mut found: BTreeMap<String, (String, String)> = BTreeMap::new();
-    let mut set = |name: &str, value: String, why: &str| {
-        found.insert(name.to_owned(), (value, why.to_owned()));
-    };
+    let mut found: Vec<(String, String, String)> = Vec::new();
+    let mut set = |name: &str, value: String, why: &str| found.push((name.to_owned(), value, why.to_owned()));
     set("shared_buffers", megabytes(shared), "a quarter of the memory");
     set("effective_cache_size", megabytes(mib * 3 / 4), "three quarters: its own buffers and the system's file cache");
     set(
@@ -80,11 +76,12 @@ pub(super) fn parameters(database: &Database) -> Vec<ParameterView> {
         set("max_parallel_maintenance_workers", (vcpu / 2).clamp(1, 4).to_string(), "index builds");
     }
     for (name, value) in &database.parameters {
-        found.insert(name.clone(), (value.clone(), "the tier's own".to_owned()));
+        found.retain(|(other, ..)| other != name);
+        found.push((name.clone(), value.clone(), "the tier's own".to_owned()));
     }
     let mut views: Vec<ParameterView> = found
         .into_iter()
-        .map(|(name, (value, why))| {
+        .map(|(name, value, why)| {
             let restart = NEEDS_RESTART.contains(&name.as_str());
             ParameterView { name, value, why, restart }
         })
