@@ -86,6 +86,17 @@ pub(crate) struct Page {
     project: Option<String>,
     /// How it is watched; only on the pages of what watches.
     watch: Option<WatchView>,
+    /// The clusters of a tier in several regions; none where there is one, which `k8s/` is for.
+    clusters: Vec<ClusterView>,
+}
+
+/// The cluster of a region.
+#[derive(Debug, Serialize)]
+struct ClusterView {
+    /// What it is called.
+    name: String,
+    /// The folder that is applied there.
+    folder: String,
 }
 
 /// How images are built.
@@ -186,7 +197,17 @@ pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
         watch: Watched::new(system, tier, spec)
             .filter(|_| matches!(platform, Some(Platform::Prometheus | Platform::CloudMonitoring)))
             .map(|watched| watch_view(watched, &spec.domains)),
+        clusters: clusters(&slug, spec),
     }
+}
+
+fn clusters(slug: &str, spec: &TierSpec) -> Vec<ClusterView> {
+    let regions = spec.regions.google_cloud.iter().filter(|_| spec.has(Platform::Kubernetes));
+    let view = |region: &Region| ClusterView {
+        name: format!("{slug}{}", region.suffix()),
+        folder: format!("regions/{}", region.short_name()),
+    };
+    if spec.regions.google_cloud.len() > 1 { regions.map(view).collect() } else { Vec::new() }
 }
 
 fn regions(regions: &[Region]) -> Vec<RegionView> {

@@ -40,6 +40,21 @@ enum FileKind {
     Unchecked,
 }
 
+/// Folders whose files are objects of Kubernetes.
+const MANIFESTS: [&str; 4] = ["k8s/", "regions/", "config-connector/", "argocd/"];
+
+/// Schemas of kinds nobody gave us one of: that they are as their APIs have them, `k8s-templates` alone says.
+const NO_SCHEMA: [&str; 8] = [
+    "gcpbackendpolicy_v1.json",
+    "iampolicymember_v1beta1.json",
+    "iamserviceaccount_v1beta1.json",
+    "podmonitor_v1.json",
+    "rediscluster_v1beta1.json",
+    "serviceexport_v1.json",
+    "spannerdatabase_v1beta1.json",
+    "sqluser_v1beta1.json",
+];
+
 fn kind(path: &str) -> Option<FileKind> {
     let name = path.rsplit('/').next().unwrap_or(path);
     let kind = match name {
@@ -60,7 +75,7 @@ fn kind(path: &str) -> Option<FileKind> {
         // Read by Grafana, blackbox_exporter, gcloud and people.
         "dashboard.json" | "blackbox.yml" | "RUNBOOK.md" | "cloud-sql-flags.yaml" => FileKind::Unchecked,
         _ if path.starts_with("cloud-monitoring/") => FileKind::Unchecked,
-        _ if path.starts_with("k8s/") => FileKind::Manifest,
+        _ if MANIFESTS.iter().any(|folder| path.starts_with(folder)) => FileKind::Manifest,
         _ if path.starts_with(".github/workflows/") => FileKind::Workflow,
         _ if name.ends_with(".sql") => FileKind::Sql,
         _ => return None,
@@ -175,8 +190,6 @@ fn kubernetes_objects() {
                 let schema = match kind {
                     // Google's has the same groups as the operator's.
                     "Rules" => "prometheusrule_v1.json".to_owned(),
-                    // Nobody gave us this one's; what it is made from is also PodMonitoring, whose schema is here.
-                    "PodMonitor" => continue,
                     _ => format!("{}_{version}.json", kind.to_lowercase()),
                 };
                 custom.entry(schema).or_default().push(object);
@@ -193,9 +206,16 @@ fn kubernetes_objects() {
         assert_eq!(accepts(command.args(files)), "");
     }
     let (Some(schemas), Some(command)) = (schemas(), program("check-jsonschema")) else { return };
-    for (schema, objects) in custom {
-        let schema = schemas.join("crd").join(&schema);
+    for (name, objects) in custom {
+        let schema = schemas.join("crd").join(&name);
+        if NO_SCHEMA.contains(&name.as_str()) {
+            assert!(!schema.exists(), "there is a schema {} now: check with it", schema.display());
+            continue;
+        }
         assert!(schema.is_file(), "no schema {} for {}", schema.display(), objects[0]);
+        // One pattern is in Go's notation, which no other reader takes; nothing of ours has its field.
+        let text = fs::read_to_string(schema).unwrap().replace("(?i)", "");
+        let (_schema, schema) = folder_with(&name, &text);
         let (_objects, files) = written(&objects);
         accepts(copy(&command).arg("--schemafile").arg(schema).args(files));
     }
