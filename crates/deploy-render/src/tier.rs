@@ -9,7 +9,7 @@ use k8s_templates::Quantity;
 use serde::{Deserialize, Serialize};
 
 pub use cluster::{Cluster, ClusterGateway, ClusterProvider};
-pub use edge::{CacheRule, Cdn, CdnPlan, Monitoring, RateLimit};
+pub use edge::{CacheRule, Cdn, CdnPlan, Channel, Channels, Monitoring, RateLimit};
 pub(crate) use service::Running;
 pub use service::{Gpu, Health, Kind, Scaling, Service, ServiceResources, Shares, Shutdown};
 pub use stores::{
@@ -284,6 +284,58 @@ pub struct Machine {
     /// Memory of the database there; needed when it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database_memory: Option<Quantity>,
+    /// nginx, before the services the world calls; needed when there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Helper>,
+    /// What watches, where Prometheus runs there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchers: Option<Watchers>,
+}
+
+/// A container beside the services.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Helper {
+    /// Its image, pinned.
+    pub image: String,
+    /// What it may take.
+    pub memory: Quantity,
+}
+
+/// Prometheus, and what it asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watchers {
+    /// Prometheus itself.
+    pub prometheus: Helper,
+    /// Who tells people.
+    pub alertmanager: Helper,
+    /// The machine.
+    pub node_exporter: Helper,
+    /// The database.
+    pub postgres_exporter: Helper,
+    /// The cache.
+    pub redis_exporter: Helper,
+    /// Whether users are answered.
+    pub blackbox_exporter: Helper,
+}
+
+impl Machine {
+    /// Every container beside services, database and cache, and where it is described.
+    pub(crate) fn helpers(&self) -> Vec<(&'static str, &Helper)> {
+        let mut helpers: Vec<(&'static str, &Helper)> = self.proxy.iter().map(|proxy| ("proxy", proxy)).collect();
+        if let Some(watchers) = &self.watchers {
+            helpers.extend([
+                ("watchers.prometheus", &watchers.prometheus),
+                ("watchers.alertmanager", &watchers.alertmanager),
+                ("watchers.node_exporter", &watchers.node_exporter),
+                ("watchers.postgres_exporter", &watchers.postgres_exporter),
+                ("watchers.redis_exporter", &watchers.redis_exporter),
+                ("watchers.blackbox_exporter", &watchers.blackbox_exporter),
+            ]);
+        }
+        helpers
+    }
 }
 
 impl Region {

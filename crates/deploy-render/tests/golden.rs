@@ -12,15 +12,8 @@ use common::{SYSTEMS, options, oviya, system};
 use deploy_render::{DatabaseTarget, Platform, RenderedSet, SystemSpec, check, diff, render};
 
 /// Platforms that tiers name and nothing is rendered for yet; a platform that gets its files goes from this list.
-const WITHOUT_FILES: [Platform; 7] = [
-    Platform::CloudRun,
-    Platform::Vercel,
-    Platform::Deno,
-    Platform::Cloudflare,
-    Platform::GithubActions,
-    Platform::Prometheus,
-    Platform::CloudMonitoring,
-];
+const WITHOUT_FILES: [Platform; 5] =
+    [Platform::CloudRun, Platform::Vercel, Platform::Deno, Platform::Cloudflare, Platform::GithubActions];
 
 /// Every system and tier that can be rendered, for every database its files may refer to, with the name of its folder.
 fn every_set() -> Vec<(SystemSpec, String, DatabaseTarget, String)> {

@@ -19,6 +19,8 @@ pub(super) struct SiteView {
     build: Option<String>,
     /// The folder with what is sent, below `root`.
     publish: Option<String>,
+    /// Where that folder is, from the application's root.
+    files: String,
     render_name: String,
     domains: Vec<String>,
     timeout_seconds: Option<u32>,
@@ -62,6 +64,7 @@ pub(super) fn site_view(
         root: source.root.clone(),
         build: source.build.clone(),
         publish: source.publish.clone(),
+        files: [&source.root, &source.publish].into_iter().flatten().cloned().collect::<Vec<_>>().join("/"),
         render_name: format!("{system}-{}", service.name),
         domains: domains(spec, service),
         timeout_seconds: service.timeout_seconds,
