@@ -1,6 +1,8 @@
 //! What templates see: one typed page, made from a tier's spec. Every field is always there, so that a name a template
 //! gets wrong is an error and not an empty text.
 
+mod edge;
+mod pipeline;
 mod service;
 mod site;
 mod stores;
@@ -9,6 +11,8 @@ mod variables;
 use k8s_templates::Quantity;
 use serde::Serialize;
 
+use edge::{DenoView, EdgeView, deno_view, edge_view};
+use pipeline::{PipelineView, pipeline_view};
 use service::{CalledView, ServiceView, called, service_view};
 use site::{CronView, SiteView, cron_view, site_view};
 use stores::{CacheView, DatabaseView, cache_view, database_view};
@@ -18,7 +22,7 @@ pub(crate) use variables::POOL_VARIABLE;
 
 use crate::render::DatabaseTarget;
 use crate::system::SystemSpec;
-use crate::tier::{Kind, Platform, Region, RequirementSet, Runtime, TierSpec};
+use crate::tier::{Kind, Platform, Region, RequirementSet, Runtime, Service, TierSpec};
 
 /// The page a template is filled from: a tier as one platform sees it, with only the services that run there.
 #[derive(Debug, Serialize)]
@@ -71,6 +75,14 @@ pub(crate) struct Page {
     machine_memory_mib: Option<i128>,
     /// Files under `k8s/` that hold objects.
     k8s_files: Vec<String>,
+    /// Regions of Vercel's functions; empty for its default.
+    vercel_regions: Vec<String>,
+    /// The app on Deno Deploy, where there is one.
+    deno: Option<DenoView>,
+    /// Cloudflare, where it stands before the tier.
+    edge: Option<EdgeView>,
+    /// What builds, tests and releases it.
+    pipeline: PipelineView,
 }
 
 /// How images are built.
@@ -111,7 +123,10 @@ pub(crate) struct Subject<'a> {
 /// Makes the page of a tier for a platform; for none, with all that runs.
 pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
     let Subject { system, tier, tier_title, spec, database, k8s_files } = subject;
-    let here = |service: &&crate::tier::Service| platform.is_none_or(|platform| service.runs_on(platform));
+    // A workflow releases what runs elsewhere.
+    let here = |service: &&Service| {
+        platform.is_none_or(|platform| platform == Platform::GithubActions || service.runs_on(platform))
+    };
     let names: Vec<&str> = spec.services.iter().filter(here).map(|service| service.name.as_str()).collect();
     let variables: Vec<VariableView> = all_variables(spec, database)
         .into_iter()
@@ -150,13 +165,12 @@ pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
             .filter(|service| service.kind == Kind::Cron)
             .filter_map(|service| cron_view(&slug, spec, service, &variables))
             .collect(),
-        sites: services
-            .filter(|service| {
-                service.kind == Kind::Static || service.kind.keeps_running() && service.running().is_none()
-            })
-            .filter_map(|service| site_view(&slug, spec, service, &variables))
-            .collect(),
+        sites: sites(&slug, spec, services, &variables),
         cache_name: format!("{slug}-cache"),
+        pipeline: pipeline_view(&slug, spec, |platform| {
+            let there = spec.services.iter().filter(|service| spec.has(platform) && service.runs_on(platform));
+            sites(&slug, spec, there, &variables)
+        }),
         calls: called(spec),
         variables,
         secrets,
@@ -164,7 +178,24 @@ pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
         cache: spec.cache.as_ref().map(cache_view),
         machine_memory_mib: spec.machine.as_ref().map(|machine| machine.memory.mebibytes()),
         k8s_files: k8s_files.to_vec(),
+        vercel_regions: spec.regions.vercel.iter().map(|region| region.name.clone()).collect(),
+        deno: deno_view(spec),
+        edge: spec.cdn.as_ref().map(|cdn| edge_view(&slug, spec, cdn)),
     }
+}
+
+/// What is only sent, and what serverless platforms run.
+fn sites<'a>(
+    slug: &str,
+    spec: &TierSpec,
+    services: impl Iterator<Item = &'a Service>,
+    variables: &[VariableView],
+) -> Vec<SiteView> {
+    let serverless = |service: &Service| service.kind.keeps_running() && service.running().is_none();
+    services
+        .filter(|service| service.kind == Kind::Static || serverless(service))
+        .filter_map(|service| site_view(slug, spec, service, variables))
+        .collect()
 }
 
 fn regions(regions: &[Region]) -> Vec<RegionView> {

@@ -12,14 +12,9 @@ use common::{SYSTEMS, options, oviya, system};
 use deploy_render::{DatabaseTarget, Platform, RenderedSet, SystemSpec, check, diff, render};
 
 /// Platforms that tiers name and nothing is rendered for yet; a platform that gets its files goes from this list.
-const WITHOUT_FILES: [Platform; 9] = [
+const WITHOUT_FILES: [Platform; 4] = [
     Platform::ConfigConnector,
     Platform::Argocd,
-    Platform::CloudRun,
-    Platform::Vercel,
-    Platform::Deno,
-    Platform::Cloudflare,
-    Platform::GithubActions,
     Platform::Prometheus,
     Platform::CloudMonitoring,
 ];

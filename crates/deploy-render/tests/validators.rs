@@ -45,6 +45,13 @@ fn kind(path: &str) -> Option<FileKind> {
         "redis.conf" => FileKind::Redis,
         "nginx.conf" => FileKind::Nginx,
         "render.yaml" => FileKind::Schema("render.yaml.json"),
+        "vercel.json" => FileKind::Schema("vercel.json"),
+        "deno.json" => FileKind::Schema("deno-config-deno-json.json"),
+        "wrangler.jsonc" => FileKind::Schema("wrangler-cli.json"),
+        "cloudbuild.yaml" => FileKind::Schema("cloudbuild-json.json"),
+        _ if path.starts_with("cloudrun/") => FileKind::Schema("cloud-run-spec-v1.json"),
+        // Bodies of Cloudflare's API, which has no schema to check them with; `check/cloudflare.rs` does.
+        _ if path.starts_with("cloudflare/") => FileKind::Unchecked,
         // Docker's own reading of it is by its first build; .env.example and ROLLBACK.md are for people.
         "Dockerfile.dockerignore" | ".env.example" | "ROLLBACK.md" => FileKind::Unchecked,
         _ if path.starts_with("k8s/") => FileKind::Manifest,
