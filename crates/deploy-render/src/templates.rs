@@ -189,12 +189,7 @@ impl Templates {
         Ok(files)
     }
 
-    fn fill_one(
-        &self,
-        template: &Template,
-        page: &Value,
-        context: &Context,
-    ) -> Result<String, TemplateError> {
+    fn fill_one(&self, template: &Template, page: &Value, context: &Context) -> Result<String, TemplateError> {
         let source = &self.sources[template.path];
         let parsed = self
             .tera

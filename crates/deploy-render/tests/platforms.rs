@@ -47,7 +47,7 @@ fn a_platform_without_what_it_needs() {
 fn services_sources_and_regions_that_do_not_fit() {
     let full = |from: &str, to: &str, place: &str, expect: &str| refuses("iitj", "\n  full:", from, to, place, expect);
     full("source: backend", "source: backhand", "services[0].source", "no source `backhand`");
-    full("- {name: frontend, runtime", "- {name: backend, runtime", "sources[1]", "there twice");
+    full("- name: frontend\n          runtime", "- name: backend\n          runtime", "sources[1]", "there twice");
     full("root: backend", "root: ../backend", "sources[0].root", "no path");
     full("requirements: {set", "# {set", "sources[0].requirements", "nothing would be installed");
     full("file: requirements.txt", "file: /etc/passwd", "sources[0].requirements.file", "no path");

@@ -91,11 +91,7 @@ struct GoogleView {
     sql_connection: Option<String>,
 }
 
-pub(super) fn pipeline_view(
-    slug: &str,
-    spec: &TierSpec,
-    sites_on: impl Fn(Platform) -> Vec<SiteView>,
-) -> PipelineView {
+pub(super) fn pipeline_view(slug: &str, spec: &TierSpec, sites_on: impl Fn(Platform) -> Vec<SiteView>) -> PipelineView {
     let action = |(name, what, commit, release): (&'static str, &str, &str, &'static str)| {
         (name, ActionView { uses: format!("{what}@{commit}"), release })
     };

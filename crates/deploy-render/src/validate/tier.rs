@@ -58,7 +58,12 @@ fn platforms(v: &mut Validator, spec: &TierSpec) {
         (Platform::CloudRun, "google_cloud", spec.google_cloud.is_some(), "name the project"),
         (Platform::CloudRun, "regions.google_cloud", !spec.regions.google_cloud.is_empty(), "name a region"),
         (Platform::Deno, "deno", spec.deno.is_some(), "name its organisation, app and entry point"),
-        (Platform::GithubActions, "repository", spec.repository.is_some(), "name its URL and the branch that is released"),
+        (
+            Platform::GithubActions,
+            "repository",
+            spec.repository.is_some(),
+            "name its URL and the branch that is released",
+        ),
         (Platform::Cloudflare, "cdn", spec.cdn.is_some(), "name its zone and rules"),
     ];
     for (platform, at, is_there, remedy) in needs {

@@ -120,7 +120,8 @@ fn cloud_run(v: &mut Validator, spec: &TierSpec) {
     for (i, service) in there(spec, Platform::CloudRun) {
         let at = format!("services[{i}]");
         if !service.kind.keeps_running() && service.kind != Kind::Static {
-            let message = format!("`{}` is no service of Cloud Run, and nothing is rendered for its jobs", service.name);
+            let message =
+                format!("`{}` is no service of Cloud Run, and nothing is rendered for its jobs", service.name);
             v.add(&format!("{at}.platforms"), message, "run it elsewhere");
         }
         if !service.pre_deploy.is_empty() {
