@@ -222,3 +222,28 @@ fn a_revision_is_named_after_what_it_runs() {
     assert_eq!(revision(&yaml), revision(&yaml));
     assert_ne!(revision(&yaml), revision(&yaml.replace("concurrency: 80", "concurrency: 40")));
 }
+
+/// No tier of ours has files or a replica on Render.
+#[test]
+fn render_sends_files_and_has_replicas() {
+    let yaml = system_text("iitj").replace("platforms: [vercel]", "platforms: [render]").replace(
+        "        url_variable: DATABASE_URL\n        target: {name: iitj-database, url_key: url}",
+        "        url_variable: DATABASE_URL\n        read_url_variable: DATABASE_READ_URL\n        read_replicas: 2\n        \
+         target: {name: iitj-database, url_key: url, read_url_key: read-url}",
+    );
+    let yaml = yaml.replace("platforms: [docker, render, vercel", "platforms: [docker, render");
+    let system = SystemSpec::parse(&yaml, Path::new("x")).unwrap();
+    let set = render(&system, "full", &options(DatabaseTarget::Target)).unwrap();
+    assert_eq!(check(&set), []);
+    let file = text(&set, "render.yaml");
+    for expected in [
+        "runtime: static",
+        "staticPublishPath: dist",
+        "- {type: rewrite, source: /*, destination: /index.html}",
+        "path: \"/assets/*\", name: Cache-Control",
+        "- name: iitj-database-replica-2",
+        "      - key: DATABASE_READ_URL\n        # A Blueprint knows",
+        "      paths: [\"backend/**\", \"deploy/full/**\"]",
+    ] {
+        assert!(file.contains(expected), "no `{expected}` in {file}");
+    }
