@@ -247,3 +247,4 @@ fn render_sends_files_and_has_replicas() {
     ] {
         assert!(file.contains(expected), "no `{expected}` in {file}");
     }
+}
