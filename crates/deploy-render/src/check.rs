@@ -65,7 +65,7 @@ pub fn check(set: &RenderedSet) -> Vec<Problem> {
                 with_json(text, &mut report, web::check_rules);
             }
             "render.yaml" => with_document(text, &mut report, blueprint::check),
-            "k8s/kustomization.yaml" => with_document(text, &mut report, |document, report| {
+            _ if kubernetes::is_kustomization(path) => with_document(text, &mut report, |document, report| {
                 kubernetes::check_kustomization(set, document, report);
             }),
             "Dockerfile" => dockerfile::check(text, &mut report),

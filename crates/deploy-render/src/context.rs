@@ -83,6 +83,17 @@ pub(crate) struct Page {
     edge: Option<EdgeView>,
     /// What builds, tests and releases it.
     pipeline: PipelineView,
+    /// The clusters of a tier in several regions; none where there is one, which `k8s/` is for.
+    clusters: Vec<ClusterView>,
+}
+
+/// The cluster of a region.
+#[derive(Debug, Serialize)]
+struct ClusterView {
+    /// What it is called.
+    name: String,
+    /// The folder that is applied there.
+    folder: String,
 }
 
 /// How images are built.
@@ -167,7 +178,7 @@ pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
             .collect(),
         sites: sites(&slug, spec, services, &variables),
         cache_name: format!("{slug}-cache"),
-        pipeline: pipeline_view(&slug, spec, |platform| {
+        pipeline: pipeline_view(spec, |platform| {
             let there = spec.services.iter().filter(|service| spec.has(platform) && service.runs_on(platform));
             sites(&slug, spec, there, &variables)
         }),
@@ -181,6 +192,7 @@ pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
         vercel_regions: spec.regions.vercel.iter().map(|region| region.name.clone()).collect(),
         deno: deno_view(spec),
         edge: spec.cdn.as_ref().map(|cdn| edge_view(&slug, spec, cdn)),
+        clusters: clusters(&slug, spec),
     }
 }
 
@@ -196,6 +208,15 @@ fn sites<'a>(
         .filter(|service| service.kind == Kind::Static || serverless(service))
         .filter_map(|service| site_view(slug, spec, service, variables))
         .collect()
+}
+
+fn clusters(slug: &str, spec: &TierSpec) -> Vec<ClusterView> {
+    let regions = spec.regions.google_cloud.iter().filter(|_| spec.has(Platform::Kubernetes));
+    let view = |region: &Region| ClusterView {
+        name: format!("{slug}{}", region.suffix()),
+        folder: format!("regions/{}", region.short_name()),
+    };
+    if spec.regions.google_cloud.len() > 1 { regions.map(view).collect() } else { Vec::new() }
 }
 
 fn regions(regions: &[Region]) -> Vec<RegionView> {

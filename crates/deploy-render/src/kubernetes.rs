@@ -1,114 +1,189 @@
-//! A tier's services as Kubernetes objects, in the files they go to.
+//! A tier's services as Kubernetes objects, in the files they go to. `k8s/` is complete for a tier in one region; in
+//! several it is what their clusters have in common, and `regions/<region>/` adds the rest.
 
-use std::collections::BTreeMap;
+mod entry;
+mod network;
+mod program;
+mod regions;
+mod secrets;
 
 use k8s_templates::{
-    Env, EnvSource, Gpu, Object, Port, Probes, Scaling, Shares, Workload, config_map, manifests, namespace,
+    Object, Port, Probes, Scaling, Task, When, Workload, allow_dns, config_map, deny_all, manifests, namespace,
+    network_policy, service_account, service_export, task,
 };
 
-use crate::context::POOL_VARIABLE;
-use crate::render::{DatabaseTarget, USER_ID};
-use crate::set::sha256;
-use crate::tier::{Kind, Platform, Running, Service, TierSpec};
+use crate::render::DatabaseTarget;
+use crate::system::SystemSpec;
+use crate::tier::{Cluster, Database, GoogleCloud, Kind, Platform, Service, TierSpec};
+
+pub(crate) use regions::Kustomization;
+pub(crate) use secrets::external_secrets;
 
 /// Where every Service answers, whatever port its pods have.
 const SERVICE_PORT: u16 = 80;
+/// How long what runs before a release may take.
+const BEFORE_RELEASE_SECONDS: u32 = 900;
 
-/// File name and objects, in the order they are applied.
-pub(crate) fn files(system: &str, spec: &TierSpec, database: DatabaseTarget) -> Vec<(String, Vec<Object>)> {
-    // Validation sees to it that a tier on Kubernetes has a namespace.
-    let Some(home) = &spec.namespace else { return Vec::new() };
-    let mut files = vec![("namespace.yaml".to_owned(), vec![namespace(home, system)])];
-    for service in spec.services.iter().filter(|service| service.runs_on(Platform::Kubernetes)) {
-        let Some(running) = service.running() else { continue };
-        let data = settings(spec, service, running.port);
-        let workload = workload(system, home, spec, service, running, env(spec, service, database), &data);
-        let mut objects = vec![config_map(&settings_name(service), home, system, data)];
-        objects.extend(manifests(&workload));
-        files.push((format!("{}.yaml", service.name), objects));
+/// Files that others of the same folder are named after, which no service may be.
+pub(crate) const FILE_NAMES: [&str; 5] = ["namespace", "network", "external-secrets", "entry", "kustomization"];
+
+/// A tier on Kubernetes. Validation sees to it that nothing of it is missing.
+#[derive(Clone, Copy)]
+pub(crate) struct Home<'a> {
+    pub(crate) system: &'a SystemSpec,
+    pub(crate) spec: &'a TierSpec,
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) namespace: &'a str,
+    pub(crate) database: DatabaseTarget,
+}
+
+/// What is rendered for Kubernetes.
+#[derive(Default)]
+pub(crate) struct Files {
+    /// Objects by path.
+    pub(crate) objects: Vec<(String, Vec<Object>)>,
+    /// Kustomizations of regions by path.
+    pub(crate) kustomizations: Vec<(String, Kustomization)>,
+}
+
+impl<'a> Home<'a> {
+    pub(crate) fn of(system: &'a SystemSpec, spec: &'a TierSpec, database: DatabaseTarget) -> Option<Self> {
+        let (cluster, namespace) = (spec.cluster.as_ref()?, spec.namespace.as_deref()?);
+        spec.has(Platform::Kubernetes).then_some(Self { system, spec, cluster, namespace, database })
+    }
+
+    /// The system's name as labels have it.
+    pub(crate) fn part_of(&self) -> &'a str {
+        &self.system.system
+    }
+
+    /// What runs here.
+    pub(crate) fn services(&self) -> impl Iterator<Item = &'a Service> {
+        let runs = |service: &&Service| service.runs_on(Platform::Kubernetes) && service.kind != Kind::Static;
+        self.spec.services.iter().filter(runs)
+    }
+
+    /// The Google Cloud project, when the cluster is Google's.
+    fn google(&self) -> Option<&'a GoogleCloud> {
+        self.spec.google_cloud.as_ref().filter(|_| self.cluster.is_google())
+    }
+
+    /// Whether it runs in several regions, with a cluster in each.
+    fn is_spread(&self) -> bool {
+        self.spec.regions.google_cloud.len() > 1
+    }
+
+    /// The database moved from on the way to this tier, as the tier describes it that has it.
+    fn source_database(&self) -> Option<&'a Database> {
+        let source = self.spec.database.as_ref()?.source.as_ref()?;
+        let mut databases = self.system.tiers.values().filter_map(|tier| tier.render.as_ref()?.database.as_ref());
+        databases.find(|other| other.target.name == source.name)
+    }
+
+    /// The Google service account of a service.
+    pub(crate) fn google_account(&self, service: &str) -> Option<String> {
+        let google = self.google()?;
+        Some(format!("{}@{}.iam.gserviceaccount.com", google_account_id(self.system, service), google.project))
+    }
+
+    fn policy(&self, name: &str, service: &Service, gets_requests: bool) -> Object {
+        let ingress = if gets_requests { network::ingress(self, service) } else { Vec::new() };
+        network_policy(name, self.namespace, self.part_of(), &ingress, &network::egress(self, service))
+    }
+}
+
+/// Google allows 30 characters.
+pub(crate) fn google_account_id(system: &SystemSpec, service: &str) -> String {
+    format!("{}-{service}", system.slug())
+}
+
+/// All files, those of `k8s/` in the order they are applied.
+pub(crate) fn files(home: &Home) -> Files {
+    let (ns, part_of) = (home.namespace, home.part_of());
+    let mut files = Files::default();
+    let mut add = |name: &str, objects| files.objects.push((format!("k8s/{name}.yaml"), objects));
+    add("namespace", vec![namespace(ns, part_of)]);
+    add("network", vec![deny_all(ns, part_of), allow_dns(ns, part_of, home.cluster.is_google())]);
+    let secrets = secrets::of_services(home);
+    if !secrets.is_empty() {
+        add("external-secrets", secrets);
+    }
+    for service in home.services() {
+        let (objects, started) = service_objects(home, service);
+        add(&service.name, objects);
+        if let Some(job) = started {
+            add(&format!("jobs/{}", service.name), vec![job]);
+        }
+    }
+    let entry = entry::entry(home);
+    if home.is_spread() {
+        regions::add_overlays(home, entry, &mut files);
+    } else if !entry.is_empty() {
+        add("entry", entry);
     }
     files
 }
 
-/// A service's plain variables.
-fn settings(spec: &TierSpec, service: &Service, port: u16) -> BTreeMap<String, String> {
-    let plain = |v: &crate::tier::Variable| v.value.clone().map(|value| (v.name.clone(), value));
-    let call = |name: &String| (TierSpec::call_variable(name), format!("{name}:{SERVICE_PORT}"));
-    let mut data: BTreeMap<String, String> = spec.variables_of(&service.name).filter_map(plain).collect();
-    data.extend(service.calls.iter().map(call));
-    data.insert("PORT".to_owned(), port.to_string());
-    if let Some(database) = &spec.database {
-        data.insert(POOL_VARIABLE.to_owned(), database.pool_size.to_string());
+/// Files that `k8s/kustomization.yaml` applies: all of the folder but what somebody starts by hand.
+pub(crate) fn applied(files: &Files) -> Vec<String> {
+    let names = files.objects.iter().filter_map(|(path, _)| path.strip_prefix("k8s/"));
+    names.filter(|name| !name.contains('/')).map(str::to_owned).collect()
+}
+
+/// The objects of a service, and the Job that somebody starts by hand.
+fn service_objects(home: &Home, service: &Service) -> (Vec<Object>, Option<Object>) {
+    let (ns, part_of) = (home.namespace, home.part_of());
+    let settings = program::settings(home, service);
+    let Some(program) = program::program(home, service, &settings) else { return (Vec::new(), None) };
+    let google_account = home.google_account(&service.name);
+    let mut objects = vec![
+        config_map(&program::settings_name(service), ns, part_of, settings),
+        service_account(&service.name, ns, part_of, google_account.as_deref()),
+        home.policy(&service.name, service, true),
+    ];
+    let timeout_seconds = service.timeout_seconds.unwrap_or(BEFORE_RELEASE_SECONDS);
+    match (service.kind, service.running()) {
+        (Kind::Cron, _) => {
+            let when = When::Schedule(service.schedule.clone().unwrap_or_default());
+            objects.push(task(&Task { program, when, timeout_seconds }));
+            (objects, None)
+        }
+        (Kind::Job, _) => {
+            let pieces = service.completions.unwrap_or(1);
+            let at_a_time = service.scaling.as_ref().map_or(1, |scaling| scaling.max);
+            let when = When::Started { pieces, at_a_time };
+            (objects, Some(task(&Task { program, when, timeout_seconds })))
+        }
+        (_, Some(running)) => {
+            if !service.pre_deploy.is_empty() {
+                let name = format!("{}-before-release", service.name);
+                objects.push(home.policy(&name, service, false));
+                let program = k8s_templates::Program { name, args: service.pre_deploy.clone(), ..program.clone() };
+                let timeout_seconds = BEFORE_RELEASE_SECONDS;
+                objects.push(task(&Task { program, when: When::BeforeRelease, timeout_seconds }));
+            }
+            let is_called = matches!(service.kind, Kind::Web | Kind::Private);
+            let scaling = running.scaling;
+            objects.extend(manifests(&Workload {
+                program,
+                waits: !service.pre_deploy.is_empty(),
+                port: Port { number: running.port, service: is_called.then_some(SERVICE_PORT) },
+                scaling: Scaling::Cpu { min: scaling.min, max: scaling.max, percent: scaling.cpu_percent },
+                max_unavailable: running.max_unavailable.clone(),
+                probes: Probes {
+                    startup: running.health.liveness.clone(),
+                    startup_seconds: running.health.startup_seconds,
+                    readiness: running.health.readiness.clone(),
+                    liveness: running.health.liveness.clone(),
+                },
+                pre_stop_seconds: running.shutdown.pre_stop_seconds,
+                drain_seconds: running.shutdown.drain_seconds,
+            }));
+            if home.is_spread() && service.kind == Kind::Web {
+                objects.push(service_export(&service.name, ns, part_of));
+            }
+            (objects, None)
+        }
+        (_, None) => (objects, None),
     }
-    data
-}
-
-fn settings_name(service: &Service) -> String {
-    format!("{}-settings", service.name)
-}
-
-fn workload(
-    system: &str,
-    namespace: &str,
-    spec: &TierSpec,
-    service: &Service,
-    running: Running,
-    env: Vec<Env>,
-    settings: &BTreeMap<String, String>,
-) -> Workload {
-    let lines: String = settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
-    let digest = sha256(lines.as_bytes());
-    let shares = |s: &crate::tier::Shares| Shares { cpu: s.cpu.clone(), memory: s.memory.clone() };
-    Workload {
-        name: service.name.clone(),
-        namespace: namespace.to_owned(),
-        part_of: system.to_owned(),
-        version: spec.version.clone(),
-        pod_annotations: BTreeMap::from([("tierlift.dev/settings-sha256".to_owned(), digest)]),
-        image: spec.image(service),
-        // The image starts the right program by itself.
-        args: Vec::new(),
-        port: Port {
-            number: running.port,
-            service: match service.kind {
-                Kind::Web | Kind::Private => Some(SERVICE_PORT),
-                _ => None,
-            },
-        },
-        config_maps: vec![settings_name(service)],
-        env,
-        requests: shares(&running.resources.requests),
-        limits: shares(&running.resources.limits),
-        gpu: service.gpu.as_ref().map(|gpu| Gpu { kind: gpu.kind.clone(), count: gpu.count }),
-        scaling: Scaling::Cpu {
-            min: running.scaling.min,
-            max: running.scaling.max,
-            percent: running.scaling.cpu_percent,
-        },
-        max_unavailable: running.max_unavailable.clone(),
-        probes: Probes {
-            startup: running.health.liveness.clone(),
-            startup_seconds: running.health.startup_seconds,
-            readiness: running.health.readiness.clone(),
-            liveness: running.health.liveness.clone(),
-        },
-        user_id: USER_ID,
-        pre_stop_seconds: running.shutdown.pre_stop_seconds,
-        drain_seconds: running.shutdown.drain_seconds,
-        tmp_size: service.scratch(),
-    }
-}
-
-/// A service's secrets.
-fn env(spec: &TierSpec, service: &Service, database: DatabaseTarget) -> Vec<Env> {
-    let urls = spec.database.iter().flat_map(|db| db.urls(database)).map(|url| (url.variable, url.secret));
-    let cache = spec.cache.iter().map(|cache| (cache.url_variable.as_str(), cache.secret.clone()));
-    let own = spec.variables_of(&service.name).filter_map(|v| v.secret.clone().map(|secret| (v.name.as_str(), secret)));
-    urls.chain(cache)
-        .chain(own)
-        .map(|(name, secret)| Env {
-            name: name.to_owned(),
-            source: EnvSource::Secret { name: secret.name, key: secret.key },
-        })
-        .collect()
 }

@@ -6,7 +6,9 @@
 //! what of it the platforms never take back. The engine sees actions, in [`inspect`] and [`action()`].
 
 mod action;
+mod argocd;
 mod check;
+mod config_connector;
 mod context;
 mod diff;
 mod kubernetes;
@@ -34,10 +36,10 @@ pub use system::{
 };
 pub use templates::{TemplateError, built_in_templates};
 pub use tier::{
-    Allowed, Cache, CacheProduct, CacheRule, Cdn, CdnPlan, Cluster, ClusterProvider, Database, DatabaseSecret, DenoApp,
-    DenoRegion, Domain, Engine, Eviction, GoogleCloud, Gpu, Health, Kind, Machine, Monitoring, Platform, RateLimit,
-    Region, Regions, Repository, RequirementSet, Requirements, Runtime, Scaling, SecretRef, Service, ServiceResources,
-    Shares, Shutdown, Source, Store, StoreProduct, TierSpec, Variable,
+    Allowed, Cache, CacheProduct, CacheRule, Cdn, CdnPlan, Cluster, ClusterGateway, ClusterProvider, Database,
+    DatabaseSecret, DenoApp, DenoRegion, Domain, Engine, Eviction, GoogleCloud, Gpu, Health, Instance, Kind, Machine,
+    Monitoring, Platform, RateLimit, Region, Regions, Repository, RequirementSet, Requirements, Runtime, Scaling,
+    SecretRef, Service, ServiceResources, Shares, Shutdown, Source, Store, StoreProduct, TierSpec, Variable,
 };
 pub use validate::SpecProblem;
 pub use write::{Before, Foreign, OnDisk, State, WriteError, Written, on_disk, restore, write};

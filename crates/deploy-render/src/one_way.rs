@@ -73,6 +73,8 @@ const FIELDS: &[(&str, &str, Rule, &str)] = &[
     ("AlloyDBCluster", "/spec/location", Fixed, "AlloyDB never moves a cluster"),
     ("AlloyDBCluster", "/spec/databaseVersion", OnlyRises, "AlloyDB never goes back a version"),
     ("AlloyDBInstance", "/spec/instanceType", Fixed, "AlloyDB never changes an instance's type"),
+    ("AlloyDBInstance", "/spec/instanceTypeRef", Fixed, "AlloyDB never changes an instance's type"),
+    ("RedisCluster", "/spec/location", Fixed, "Memorystore never moves a cluster"),
     ("RedisInstance", "/spec/region", Fixed, "Memorystore never moves an instance"),
     ("RedisInstance", "/spec/tier", Fixed, "Memorystore never changes an instance's tier"),
     ("RedisInstance", "/spec/connectMode", Fixed, "Memorystore never changes how an instance is reached"),

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use k8s_templates::ObjectError;
 
 use crate::context::{self, Subject};
-use crate::kubernetes;
+use crate::kubernetes::{self, Home};
 use crate::overlay::{self, OverlayError};
 use crate::set::{BadPath, RenderedSet};
 use crate::system::SystemSpec;
 use crate::templates::{TemplateError, Templates};
-use crate::tier::{Platform, TierSpec};
+use crate::tier::TierSpec;
+use crate::{argocd, config_connector, yaml};
 
 /// Which database the files refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -82,10 +83,16 @@ pub fn render(system: &SystemSpec, tier: &str, options: &RenderOptions) -> Resul
     let templates = Templates::load(options.templates_dir.as_deref())?;
     let mut set = RenderedSet::default();
     let mut k8s_files = Vec::new();
-    if spec.has(Platform::Kubernetes) {
-        for (file, objects) in kubernetes::files(&system.system, spec, options.database) {
-            set.insert(&format!("k8s/{file}"), crate::yaml::objects(&objects)?)?;
-            k8s_files.push(file);
+    if let Some(home) = Home::of(system, spec, options.database) {
+        let mut files = kubernetes::files(&home);
+        config_connector::add_files(&home, &mut files);
+        argocd::add_files(&home, &mut files);
+        k8s_files = kubernetes::applied(&files);
+        for (path, objects) in files.objects {
+            set.insert(&path, yaml::objects(&objects)?)?;
+        }
+        for (path, kustomization) in files.kustomizations {
+            set.insert(&path, yaml::text(&kustomization)?)?;
         }
     }
     let subject = Subject { system, tier, tier_title: title, spec, database: options.database, k8s_files: &k8s_files };

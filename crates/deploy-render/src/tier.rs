@@ -1,5 +1,6 @@
 //! What a tier runs and where: platforms, sources, services, environment, data stores, regions, domains.
 
+mod cluster;
 mod edge;
 mod service;
 mod stores;
@@ -7,11 +8,14 @@ mod stores;
 use k8s_templates::Quantity;
 use serde::{Deserialize, Serialize};
 
+pub use cluster::{Cluster, ClusterGateway, ClusterProvider};
 pub(crate) use edge::RATE_TIMES;
 pub use edge::{CacheRule, Cdn, CdnPlan, Monitoring, RateLimit};
 pub(crate) use service::Running;
 pub use service::{Gpu, Health, Kind, Scaling, Service, ServiceResources, Shares, Shutdown};
-pub use stores::{Allowed, Cache, CacheProduct, Database, DatabaseSecret, Engine, Eviction, Store, StoreProduct};
+pub use stores::{
+    Allowed, Cache, CacheProduct, Database, DatabaseSecret, Engine, Eviction, Instance, Store, StoreProduct,
+};
 
 /// Everything the files of a tier are rendered from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,7 +44,7 @@ pub struct TierSpec {
     /// The project on Google Cloud; needed there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub google_cloud: Option<GoogleCloud>,
-    /// The Kubernetes cluster, where it is not GKE with its own gateway.
+    /// The Kubernetes cluster; needed there. In several regions there is one in each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<Cluster>,
     /// The app on Deno Deploy; needed there.
@@ -233,31 +237,6 @@ pub struct GoogleCloud {
     pub network: String,
 }
 
-/// A Kubernetes cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cluster {
-    /// Who runs it.
-    pub provider: ClusterProvider,
-    /// The class of its gateway.
-    pub gateway_class: String,
-    /// The store External Secrets reads from; none when Secrets are made by hand.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_store: Option<String>,
-}
-
-/// Who runs a Kubernetes cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClusterProvider {
-    /// Google.
-    Gke,
-    /// DigitalOcean.
-    Digitalocean,
-    /// Linode.
-    Linode,
-}
-
 /// An app on Deno Deploy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -341,6 +320,25 @@ impl Source {
             let (_, tag) = self.base_image.as_deref()?.rsplit_once(':')?;
             tag.split(['-', '@']).find(|part| part.starts_with(|c: char| c.is_ascii_digit()))
         })
+    }
+}
+
+impl Region {
+    /// Its short name, or its own where it is the only one.
+    pub(crate) fn short_name(&self) -> &str {
+        self.short.as_deref().unwrap_or(&self.name)
+    }
+
+    /// What names of its own resources end with, outside of the home region.
+    pub(crate) fn suffix(&self) -> String {
+        format!("-{}", self.short_name())
+    }
+}
+
+impl SecretRef {
+    /// Its name in a store that has no keys within a secret, as Google Secret Manager.
+    pub(crate) fn store_name(&self) -> String {
+        format!("{}-{}", self.name, self.key).replace('.', "-")
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a `system.yaml` must satisfy beyond its shape: names that are names, numbers that fit each other.
 
+mod cluster;
 mod names;
 mod service;
 mod stores;
@@ -53,6 +54,7 @@ pub(crate) fn validate(system: &SystemSpec) -> Vec<SpecProblem> {
         if let Some(spec) = &tier.render {
             v.at.push_str("render.");
             tier::tier_spec(&mut v, spec);
+            cluster::kubernetes(&mut v, system, spec);
             selector(&mut v, system, spec);
         }
     }

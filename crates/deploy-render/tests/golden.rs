@@ -12,8 +12,7 @@ use common::{SYSTEMS, options, oviya, system};
 use deploy_render::{DatabaseTarget, Platform, RenderedSet, SystemSpec, check, diff, render};
 
 /// Platforms that tiers name and nothing is rendered for yet; a platform that gets its files goes from this list.
-const WITHOUT_FILES: [Platform; 4] =
-    [Platform::ConfigConnector, Platform::Argocd, Platform::Prometheus, Platform::CloudMonitoring];
+const WITHOUT_FILES: [Platform; 2] = [Platform::Prometheus, Platform::CloudMonitoring];
 
 /// Every system and tier that can be rendered, for every database its files may refer to, with the name of its folder.
 fn every_set() -> Vec<(SystemSpec, String, DatabaseTarget, String)> {

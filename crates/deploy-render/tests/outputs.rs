@@ -13,7 +13,11 @@ fn rendered() -> RenderedSet {
 /// Replaces `from` (which must be there) in a file; the problems must then include this place and this text.
 #[track_caller]
 fn finds(file: &str, from: &str, to: &str, path: &str, expect: &str) {
-    let mut set = rendered();
+    finds_in(rendered(), file, from, to, path, expect);
+}
+
+#[track_caller]
+fn finds_in(mut set: RenderedSet, file: &str, from: &str, to: &str, path: &str, expect: &str) {
     let text = String::from_utf8(set.get(file).unwrap().to_vec()).unwrap();
     assert!(text.contains(from), "{file} has no `{from}`");
     set.insert(file, text.replacen(from, to, 1)).unwrap();
@@ -37,8 +41,8 @@ fn kubernetes() {
     );
     finds(
         f,
-        "cpu: 500m",
-        "cpu: 5",
+        "cpu: 500m\n            memory: 512Mi",
+        "cpu: 5\n            memory: 512Mi",
         "Deployment api spec.template.spec.containers[0].resources.requests.cpu",
         "may take",
     );
@@ -48,9 +52,82 @@ fn kubernetes() {
     finds(f, "targetPort: http", "targetPort: 8080", "Service api", "port 8080");
     finds(f, "LOG_LEVEL: info", "LOG_LEVEL: https://a:b@c/", "ConfigMap api-settings", "password in its URL");
     let k = "k8s/kustomization.yaml";
-    finds(k, "- worker.yaml", "- wroker.yaml", "resources[2]", "no file `wroker.yaml`");
+    finds(k, "- worker.yaml", "- wroker.yaml", "resources[4]", "no file `wroker.yaml`");
     finds(k, "  - worker.yaml\n", "", "resources", "`worker.yaml` is not listed");
-    finds(k, "  - worker.yaml", "  - worker.yaml\n  - worker.yaml", "resources[3]", "there twice");
+    finds(k, "  - worker.yaml", "  - worker.yaml\n  - worker.yaml", "resources[5]", "there twice");
+}
+
+#[test]
+fn around_the_services_of_kubernetes() {
+    let f = "k8s/api.yaml";
+    let deployment = "Deployment api spec.template.spec";
+    finds(f, "key: jwt-secret", "key: jwt", deployment, "no ExternalSecret fills the key `jwt`");
+    finds(f, "serviceAccountName: api", "serviceAccountName: app", deployment, "no ServiceAccount `app`");
+    finds(f, "cloud-sql-proxy:2.25.4", "cloud-sql-proxy:latest", "initContainers[0].image", "another image tomorrow");
+    finds(f, "        startupProbe:\n", "        readinessProbe:\n", "initContainers[0].startupProbe", "there is none");
+    finds(f, "container: api\n", "container: app\n", "HorizontalPodAutoscaler api", "no container `app`");
+    finds(f, "  - from:\n", "  - form:\n", "", "unknown field `form`");
+    let f = "k8s/entry.yaml";
+    finds(f, "networking.gke.io/certmap", "certmap", "Gateway oviya spec.listeners[1].tls", "no certificate");
+    finds(f, "sectionName: https", "sectionName: tls", "HTTPRoute api spec.parentRefs[0]", "no listener `tls`");
+    finds(f, "port: 80\n---\n", "port: 3000\n---\n", "HTTPRoute api spec.rules[0]", "no port 3000");
+    finds(f, "    kind: Service\n    name: api", "    kind: Service\n    name: app", "Policy api", "no Service `app`");
+    let f = "k8s/external-secrets.yaml";
+    finds(f, "  - secretKey: read-url", "  - secretKey: url", "spec.data[1].secretKey", "there twice");
+}
+
+#[test]
+fn config_connector() {
+    let f = "config-connector/database.yaml";
+    let policy = "deletion-policy: abandon";
+    finds(f, policy, "deletion-policy: delete", "SQLInstance oviya-tier2 metadata", "deletes the data");
+    finds(f, "ipv4Enabled: false", "ipv4Enabled: true", "SQLInstance oviya-tier2 spec", "on the internet");
+    finds(
+        f,
+        "pointInTimeRecoveryEnabled: true",
+        "pointInTimeRecoveryEnabled: false",
+        "spec.settings",
+        "can't be restored",
+    );
+    finds(
+        f,
+        "masterInstanceRef:\n    name: oviya-tier2",
+        "masterInstanceRef:\n    name: o",
+        "replica-1",
+        "no SQLInstance",
+    );
+    finds(
+        "config-connector/cache.yaml",
+        policy,
+        "deletion-policy: delete",
+        "RedisInstance oviya-cache",
+        "deletes the data",
+    );
+    let f = "config-connector/identities.yaml";
+    finds(f, "roles/cloudsql.client", "roles/editor", "spec.role", "nearly everything");
+    finds("config-connector/kustomization.yaml", "- cache.yaml\n", "", "resources", "`cache.yaml` is not listed");
+}
+
+#[test]
+fn regions_and_argo_cd() {
+    let finds = |file: &str, from: &str, to: &str, path: &str, expect: &str| {
+        let set = render(&oviya(), "tier4", &options(DatabaseTarget::Target)).unwrap();
+        finds_in(set, file, from, to, path, expect);
+    };
+    let f = "regions/eu/kustomization.yaml";
+    finds(f, "../../k8s", "../k8s", "resources[0]", "no file `../k8s`");
+    finds(f, "name: redis-secret", "name: redis", "patches[0].target", "no ExternalSecret `redis`");
+    finds("regions/us/kustomization.yaml", "- entry.yaml\n", "", "resources", "`entry.yaml` is not listed");
+    let f = "regions/us/entry.yaml";
+    finds(
+        f,
+        "kind: ServiceImport\n      name: auth-service",
+        "kind: ServiceImport\n      name: x",
+        "HTTPRoute",
+        "no ServiceExport `x`",
+    );
+    finds("argocd/application-eu.yaml", "selfHeal: true", "selfheal: true", "", "unknown field `selfheal`");
+    finds("config-connector/stores.yaml", "name: oviya-global\n", "name: x\n", "SpannerDatabase", "no SpannerInstance");
 }
 
 #[test]

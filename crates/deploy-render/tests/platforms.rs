@@ -37,6 +37,12 @@ fn a_platform_without_what_it_needs() {
     check("[docker, kubernetes]", "services[0].command", "no program to start");
     check("[docker, kubernetes]", "services[0].port", "keeps running needs it");
     check("[docker, kubernetes]", "services[0].shutdown", "keeps running needs it");
+    check("[docker, kubernetes]", "cluster", "kubernetes can't do without it");
+    check("[config_connector]", "platforms", "config_connector can't do without it");
+    check("[config_connector]", "google_cloud", "config_connector can't do without it");
+    check("[config_connector]", "regions.google_cloud", "config_connector can't do without it");
+    check("[argocd]", "platforms", "argocd can't do without it");
+    check("[argocd]", "repository", "argocd can't do without it");
     check("[cloud_run]", "google_cloud", "cloud_run can't do without it");
     check("[deno]", "deno", "deno can't do without it");
     check("[cloudflare]", "cdn", "cloudflare can't do without it");
@@ -111,6 +117,114 @@ fn stores_that_do_not_fit() {
     phase1("        database_memory: 1Gi\n", "", "machine.database_memory", "all of the machine's");
     phase1("        local_memory: 512Mi\n", "", "cache.local_image", "no other one to run");
     phase1("memory: 3584Mi", "memory: 2Gi", "machine.memory", "the machine has 2048 MiB");
+}
+
+#[test]
+fn kubernetes_that_does_not_fit() {
+    let tier2 =
+        |from: &str, to: &str, place: &str, expect: &str| refuses("oviya", "\n  tier2:", from, to, place, expect);
+    let class = "cluster.gateway.class";
+    tier2("class: gke-l7-global-external-managed,", "class: traefik,", class, "`traefik` does not lead");
+    tier2(", certificate_map: oviya}", "}", "cluster.gateway", "one place certificates come from");
+    tier2("provider: gke", "provider: linode", "cluster.gateway.namespace", "get through to the pods");
+    tier2("provider: gke", "provider: linode", "cluster.gateway.certificate_map", "only Google");
+    tier2("provider: gke", "provider: linode", "cluster.provider", "runs in a cluster of Google's");
+    tier2("secret_store: google", "secret_store: Google", "cluster.secret_store", "is no name");
+    tier2("- {host: api.oviya.example, service: api}", "[]", "domains", "nobody outside could reach `api`");
+    tier2("- name: worker", "- name: worker-that-takes-jobs-of-chats", "services[1].name", "more than 30 characters");
+    tier2("- name: worker", "- name: network", "services[1].name", "another file `network.yaml`");
+    tier2("max_unavailable: 1", "max_unavailable: 2", "services[0].max_unavailable", "all 2 may be gone");
+    tier2("kind: worker", "kind: job", "services[1].timeout_seconds", "runs and ends");
+    tier2("kind: worker", "completions: 4\n          kind: cron", "services[1].completions", "only a job has pieces");
+    let tier4 =
+        |from: &str, to: &str, place: &str, expect: &str| refuses("oviya", "\n  tier4:", from, to, place, expect);
+    tier4("external-managed-mc", "external-managed", class, "does not lead to 3 region(s)");
+}
+
+#[test]
+fn what_google_does_not_sell() {
+    let tier2 =
+        |from: &str, to: &str, place: &str, expect: &str| refuses("oviya", "\n  tier2:", from, to, place, expect);
+    tier2(" vcpu: 4", " vcpu: 5", "database.vcpu", "Cloud SQL has no machine of 5 CPUs");
+    tier2("memory: 16Gi\n        # To begin", "memory: 40Gi\n        # To begin", "database.memory", "4 CPUs and 40Gi");
+    tier2("disk_gb: 100", "disk_gb: 5", "database.disk_gb", "below 10 GB");
+    tier2("backup_days: 7", "backup_days: 400", "database.backup_days", "outside 1 to 365");
+    tier2("        backup_days: 7\n", "", "database.backup_days", "Config Connector makes it");
+    tier2("cloud-sql-proxy:2.25.4", "cloud-sql-proxy", "database.instance.proxy_image", "is not pinned");
+    tier2("engine: cloud_sql", "engine: neon", "database.instance.proxy_image", "connects to Cloud SQL only");
+    tier2("name: oviya-tier2\n", "name: Oviya\n", "database.instance.name", "is no name");
+    let tier4 =
+        |from: &str, to: &str, place: &str, expect: &str| refuses("oviya", "\n  tier4:", from, to, place, expect);
+    tier4("vcpu: 8", "vcpu: 7", "database.vcpu", "AlloyDB has no machine of 7 CPUs");
+    tier4("        shards: 3\n", "", "cache.shards", "a cluster has shards");
+    tier4("processing_units: 1000", "processing_units: 1500", "stores[0].processing_units", "no size of 1500");
+    tier4(" place: nam-eur-asia1,", "", "stores[0].place", "keeps its data somewhere");
+}
+
+/// Beside programs that use Cloud SQL or are about to, and nowhere else; and only Google has Google's identities.
+#[test]
+fn what_depends_on_the_database_and_the_cluster() {
+    let check = |name: &str, tier: &str, database, file: &str, expect: &[(&str, bool)]| {
+        let set = render(&system(name), tier, &options(database)).unwrap();
+        let text = String::from_utf8(set.get(file).unwrap().to_vec()).unwrap();
+        for (part, there) in expect {
+            assert_eq!(text.contains(part), *there, "{name} {tier} {database:?} {file}: {part}");
+        }
+    };
+    let (source, target) = (DatabaseTarget::Source, DatabaseTarget::Target);
+    let proxy = "oviya:us-central1:oviya-tier2-replica-1?port=5433";
+    check("oviya", "tier2", source, "k8s/api.yaml", &[(proxy, true), ("port: 6543", true), ("port: 3307", true)]);
+    check("oviya", "tier2", target, "k8s/api.yaml", &[(proxy, true), ("port: 6543", true), ("port: 3307", true)]);
+    check("oviya", "tier3", source, "k8s/chat-service.yaml", &[(proxy, true), ("port: 3307", true)]);
+    check("oviya", "tier3", target, "k8s/chat-service.yaml", &[("cloud-sql-proxy", false), ("port: 3307", true)]);
+    check("oviya", "tier3", target, "config-connector/identities.yaml", &[("roles/cloudsql.client", true)]);
+    let google = [("iam.gke.io/", false), ("169.254.169.252", false), ("traefik", true)];
+    check("pitchey", "stage4", target, "k8s/gateway.yaml", &google);
+    check("pitchey", "stage4", target, "k8s/entry.yaml", &[("GCPBackendPolicy", false), ("letsencrypt", true)]);
+    let set = render(&system("pitchey"), "stage4", &options(target)).unwrap();
+    assert!(set.get("k8s/external-secrets.yaml").is_none(), "Secrets are made by hand there");
+    for secret in ["oviya-database-tier1", "oviya-database-tier2"] {
+        check("oviya", "tier2", source, "k8s/external-secrets.yaml", &[(secret, true)]);
+        check("oviya", "tier2", target, "k8s/external-secrets.yaml", &[(secret, true)]);
+    }
+}
+
+/// No tier of ours has any of the three.
+#[test]
+fn what_ends_becomes_jobs() {
+    let worker = "kind: worker\n          purpose: takes";
+    let tasks = "kind: job\n          timeout_seconds: 3600\n          completions: 8\n          purpose: takes";
+    // Only below tier 2: Cloud Run, which is tier 1's, has neither.
+    let text = system_text("oviya");
+    let (before, tier2) = text.split_at(text.find("\n  tier2:").unwrap());
+    let tier2 = tier2.replace(worker, tasks);
+    let tier2 = tier2.replace(
+        "purpose: HTTP and WebSocket API\n          command: [node, dist/main.js]",
+        "purpose: HTTP and WebSocket API\n          pre_deploy: [npm, run, migrate]\n          command: [node, dist/main.js]",
+    );
+    let text = format!("{before}{tier2}");
+    let render_tier2 = |text: &str| {
+        let system = SystemSpec::parse(text, Path::new("x")).unwrap();
+        let set = render(&system, "tier2", &options(DatabaseTarget::Target)).unwrap();
+        assert_eq!(deploy_render::check(&set), []);
+        set
+    };
+    let set = render_tier2(&text);
+    let file = |path: &str| String::from_utf8(set.get(path).unwrap().to_vec()).unwrap();
+    assert!(file("k8s/api.yaml").contains("name: api-before-release-2-0-0\n"));
+    let waves = [r#"argocd.argoproj.io/sync-wave: "1""#, r#"argocd.argoproj.io/sync-wave: "2""#];
+    assert!(waves.iter().all(|wave| file("k8s/api.yaml").contains(wave)), "{}", file("k8s/api.yaml"));
+    let job = file("k8s/jobs/worker.yaml");
+    assert!(
+        job.contains("completionMode: Indexed") && job.contains("completions: 8") && job.contains("parallelism: 6")
+    );
+    // Applying the folder must not start it.
+    assert!(!file("k8s/kustomization.yaml").contains("jobs/") && !file("k8s/worker.yaml").contains("kind: Job"));
+
+    let cron = "kind: cron\n          timeout_seconds: 600\n          schedule: 30 3 * * *\n          purpose: takes";
+    let set = render_tier2(&system_text("oviya").replace(worker, cron));
+    let worker = String::from_utf8(set.get("k8s/worker.yaml").unwrap().to_vec()).unwrap();
+    assert!(worker.contains("kind: CronJob") && worker.contains("schedule: 30 3 * * *"), "{worker}");
 }
 
 #[test]

@@ -44,21 +44,24 @@ pub struct CrossVersionReference {
     pub name: String,
 }
 
-/// What the autoscaler looks at; only resources are known here.
+/// What the autoscaler looks at; only the resources of one container are known here, so that a sidecar that idles does
+/// not hide a program that is busy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Metric {
-    /// `Resource`.
+    /// `ContainerResource`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Which resource.
-    pub resource: ResourceMetric,
+    pub container_resource: ContainerResource,
 }
 
-/// A resource and how much of it should be used.
+/// A resource of a container and how much of it should be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ResourceMetric {
+pub struct ContainerResource {
+    /// Which container.
+    pub container: String,
     /// `cpu` or `memory`.
     pub name: String,
     /// How much.

@@ -1,8 +1,12 @@
 //! What a schema can't see: references that lead nowhere, limits that contradict each other, budgets never met.
 
+mod cloud;
+mod gateway;
+mod network;
 mod pods;
 mod scaling;
 mod secrets;
+mod tasks;
 
 pub use secrets::looks_secret;
 
@@ -11,8 +15,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::core::{ConfigMap, Deployment, Service, ServiceAccount, selects};
-use crate::object::Object;
+use crate::core::{ConfigMap, Deployment, Service, selects};
+use crate::object::{Labels, Object};
+use crate::pod::PodTemplate;
 use crate::quantity::IntOrText;
 
 /// Something wrong with an object.
@@ -50,7 +55,33 @@ pub fn check(objects: &[Object]) -> Vec<Problem> {
             Object::HorizontalPodAutoscaler(hpa) => scaling::check_autoscaler(&set, hpa, &mut report),
             Object::PodDisruptionBudget(pdb) => scaling::check_disruption_budget(&set, pdb, &mut report),
             Object::ConfigMap(config) => secrets::check_config_map(config, &mut report),
-            Object::Namespace(_) | Object::ServiceAccount(_) => {}
+            Object::ExternalSecret(secret) => secrets::check_external(secret, &mut report),
+            Object::Job(job) => tasks::check_job(&set, job, &mut report),
+            Object::CronJob(cron) => tasks::check_cron(&set, cron, &mut report),
+            Object::NetworkPolicy(policy) => network::check(&set, policy, &mut report),
+            Object::Gateway(way_in) => gateway::check_gateway(way_in, &mut report),
+            Object::HTTPRoute(route) => gateway::check_route(&set, route, &mut report),
+            Object::HealthCheckPolicy(policy) => {
+                gateway::check_target(&set, object, &policy.spec.target_ref, &mut report);
+            }
+            Object::GCPBackendPolicy(policy) => {
+                gateway::check_target(&set, object, &policy.spec.target_ref, &mut report);
+            }
+            Object::ServiceExport(_) => gateway::check_export(&set, object, &mut report),
+            Object::SQLInstance(_)
+            | Object::SQLDatabase(_)
+            | Object::SQLUser(_)
+            | Object::AlloyDBCluster(_)
+            | Object::AlloyDBInstance(_)
+            | Object::RedisInstance(_)
+            | Object::RedisCluster(_)
+            | Object::SpannerInstance(_)
+            | Object::SpannerDatabase(_) => cloud::check(&set, object, &mut report),
+            Object::IAMPolicyMember(member) => cloud::check_member(&set, object, &member.spec, &mut report),
+            Object::Namespace(_)
+            | Object::ServiceAccount(_)
+            | Object::IAMServiceAccount(_)
+            | Object::Application(_) => {}
         }
     }
     found
@@ -98,8 +129,21 @@ impl<'a> Set<'a> {
         })
     }
 
+    /// The pods of everything that makes some: their namespace and their template.
+    fn pods(&self) -> impl Iterator<Item = (&'a str, &'a PodTemplate)> {
+        self.objects.iter().filter_map(|object| {
+            let template = match object {
+                Object::Deployment(deployment) => &deployment.spec.template,
+                Object::Job(job) => &job.spec.template,
+                Object::CronJob(cron) => &cron.spec.job_template.spec.template,
+                _ => return None,
+            };
+            Some((object.namespace(), template))
+        })
+    }
+
     /// The deployments of a namespace whose pods carry all these labels.
-    fn selected(&self, namespace: &str, selector: &'a crate::object::Labels) -> Vec<&'a Deployment> {
+    fn selected(&self, namespace: &str, selector: &'a Labels) -> Vec<&'a Deployment> {
         let in_namespace = |d: &Deployment| d.metadata.namespace.as_deref().unwrap_or("") == namespace;
         self.deployments().filter(|d| in_namespace(d) && selects(selector, &d.spec.template.metadata.labels)).collect()
     }
@@ -110,20 +154,16 @@ impl<'a> Set<'a> {
         })
     }
 
-    fn config_map(&self, namespace: &str, name: &str) -> Option<&'a ConfigMap> {
-        self.objects.iter().find_map(|object| match object {
-            Object::ConfigMap(config) if object.name() == name && object.namespace() == namespace => Some(config),
-            _ => None,
-        })
+    /// An object by kind, namespace and name.
+    fn find(&self, kind: &str, namespace: &str, name: &str) -> Option<&'a Object> {
+        self.objects.iter().find(|o| o.kind() == kind && o.namespace() == namespace && o.name() == name)
     }
 
-    fn service_account(&self, namespace: &str, name: &str) -> Option<&'a ServiceAccount> {
-        self.objects.iter().find_map(|object| match object {
-            Object::ServiceAccount(account) if object.name() == name && object.namespace() == namespace => {
-                Some(account)
-            }
+    fn config_map(&self, namespace: &str, name: &str) -> Option<&'a ConfigMap> {
+        match self.find("ConfigMap", namespace, name)? {
+            Object::ConfigMap(config) => Some(config),
             _ => None,
-        })
+        }
     }
 }
 

@@ -114,6 +114,7 @@ pub struct DeploymentSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LabelSelector {
     /// The labels.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub match_labels: Labels,
 }
 

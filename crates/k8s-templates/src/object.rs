@@ -5,8 +5,17 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::argocd::Application;
 use crate::autoscaling::{Hpa, Pdb};
+use crate::batch::{CronJob, Job};
+use crate::config_connector::{
+    AlloyDbCluster, AlloyDbInstance, IamPolicyMember, IamServiceAccount, RedisCluster, RedisInstance, SpannerDatabase,
+    SpannerInstance, SqlDatabase, SqlInstance, SqlUser,
+};
 use crate::core::{ConfigMap, Deployment, Namespace, Service, ServiceAccount};
+use crate::gateway::{Gateway, GcpBackendPolicy, HealthCheckPolicy, HttpRoute, ServiceExport};
+use crate::network::NetworkPolicy;
+use crate::secret::ExternalSecret;
 
 /// Labels, annotations, selectors: sorted, so the same values give the same bytes.
 pub type Labels = BTreeMap<String, String>;
@@ -111,6 +120,15 @@ macro_rules! kinds {
     };
     (@type HorizontalPodAutoscaler) => { Hpa };
     (@type PodDisruptionBudget) => { Pdb };
+    (@type HTTPRoute) => { HttpRoute };
+    (@type GCPBackendPolicy) => { GcpBackendPolicy };
+    (@type IAMServiceAccount) => { IamServiceAccount };
+    (@type IAMPolicyMember) => { IamPolicyMember };
+    (@type SQLInstance) => { SqlInstance };
+    (@type SQLDatabase) => { SqlDatabase };
+    (@type SQLUser) => { SqlUser };
+    (@type AlloyDBCluster) => { AlloyDbCluster };
+    (@type AlloyDBInstance) => { AlloyDbInstance };
     (@type $kind:ident) => { $kind };
 }
 
@@ -129,6 +147,48 @@ kinds! {
     HorizontalPodAutoscaler: "autoscaling/v2",
     /// How many pods an eviction may take.
     PodDisruptionBudget: "policy/v1",
+    /// Which pods may talk to whom.
+    NetworkPolicy: "networking.k8s.io/v1",
+    /// Pods that run once.
+    Job: "batch/v1",
+    /// Jobs at set times.
+    CronJob: "batch/v1",
+    /// A Secret filled from a store.
+    ExternalSecret: "external-secrets.io/v1",
+    /// Where a system is reached from outside.
+    Gateway: "gateway.networking.k8s.io/v1",
+    /// Which Service answers for which names.
+    HTTPRoute: "gateway.networking.k8s.io/v1",
+    /// How Google's load balancer asks whether a pod can work.
+    HealthCheckPolicy: "networking.gke.io/v1",
+    /// How Google's load balancer treats connections.
+    GCPBackendPolicy: "networking.gke.io/v1",
+    /// Makes a Service known to the other clusters of a fleet.
+    ServiceExport: "net.gke.io/v1",
+    /// A Cloud SQL instance, or a replica of one.
+    SQLInstance: "sql.cnrm.cloud.google.com/v1beta1",
+    /// A database on a Cloud SQL instance.
+    SQLDatabase: "sql.cnrm.cloud.google.com/v1beta1",
+    /// A role on a Cloud SQL instance.
+    SQLUser: "sql.cnrm.cloud.google.com/v1beta1",
+    /// An AlloyDB cluster.
+    AlloyDBCluster: "alloydb.cnrm.cloud.google.com/v1beta1",
+    /// The primary of an AlloyDB cluster, or a pool of its replicas.
+    AlloyDBInstance: "alloydb.cnrm.cloud.google.com/v1beta1",
+    /// Memorystore for Redis.
+    RedisInstance: "redis.cnrm.cloud.google.com/v1beta1",
+    /// Memorystore for Redis Cluster.
+    RedisCluster: "redis.cnrm.cloud.google.com/v1beta1",
+    /// A Spanner instance.
+    SpannerInstance: "spanner.cnrm.cloud.google.com/v1beta1",
+    /// A database on a Spanner instance.
+    SpannerDatabase: "spanner.cnrm.cloud.google.com/v1beta1",
+    /// A service account of Google Cloud.
+    IAMServiceAccount: "iam.cnrm.cloud.google.com/v1beta1",
+    /// One role of somebody on Google Cloud.
+    IAMPolicyMember: "iam.cnrm.cloud.google.com/v1beta1",
+    /// What Argo CD keeps as a repository has it.
+    Application: "argoproj.io/v1alpha1",
 }
 
 impl Object {

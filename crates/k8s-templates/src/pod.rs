@@ -41,6 +41,12 @@ pub struct PodSpec {
     /// How pods spread over zones and nodes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub topology_spread_constraints: Vec<TopologySpread>,
+    /// Whether a container that ends is started again; absent means always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_policy: Option<String>,
+    /// Sidecars: started before the containers, in order, and stopped after them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub init_containers: Vec<Container>,
     /// Its containers.
     pub containers: Vec<Container>,
     /// Its volumes.
@@ -96,7 +102,7 @@ pub struct TopologySpread {
 }
 
 /// A container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Container {
     /// Its name.
@@ -106,6 +112,9 @@ pub struct Container {
     /// `IfNotPresent` and so on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<String>,
+    /// `Always` makes a sidecar of an init container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_policy: Option<String>,
     /// Replaces the image's entrypoint.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,

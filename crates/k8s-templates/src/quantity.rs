@@ -99,6 +99,18 @@ impl Quantity {
     }
 }
 
+impl Quantity {
+    /// So many thousandths of a core.
+    pub(crate) fn from_millis(millis: u32) -> Self {
+        Self { text: format!("{millis}m"), thousandths: i128::from(millis) }
+    }
+
+    /// So many mebibytes.
+    pub(crate) fn from_mebibytes(mebibytes: u32) -> Self {
+        Self { text: format!("{mebibytes}Mi"), thousandths: i128::from(mebibytes) * (1000 << 20) }
+    }
+}
+
 impl From<u32> for Quantity {
     fn from(number: u32) -> Self {
         Self { text: number.to_string(), thousandths: i128::from(number) * 1000 }

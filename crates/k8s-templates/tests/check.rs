@@ -1,78 +1,15 @@
 //! Objects made from a workload are sound; each way of breaking them is found, at its place.
 
-use std::collections::BTreeMap;
+mod common;
 
-use k8s_templates::{
-    Env, EnvSource, IntOrPercent, Object, Port, Probes, Quantity, Scaling, Shares, Workload, check, config_map,
-    manifests, namespace,
-};
+use common::{everything, objects, read, set_at, values, workload};
+use k8s_templates::{Object, Port, Scaling, Workload, check};
 use serde_json::{Value, json};
-
-fn quantity(text: &str) -> Quantity {
-    Quantity::parse(text).unwrap()
-}
-
-fn workload() -> Workload {
-    Workload {
-        name: "api".to_owned(),
-        namespace: "shop".to_owned(),
-        part_of: "shop".to_owned(),
-        version: "1.2.3".to_owned(),
-        pod_annotations: BTreeMap::new(),
-        image: "registry.example.com:5000/shop/api:1.2.3".to_owned(),
-        args: Vec::new(),
-        port: Port { number: 3000, service: Some(80) },
-        config_maps: vec!["settings".to_owned()],
-        env: vec![Env {
-            name: "DATABASE_URL".to_owned(),
-            source: EnvSource::Secret { name: "shop-database".to_owned(), key: "url".to_owned() },
-        }],
-        requests: Shares { cpu: quantity("500m"), memory: quantity("512Mi") },
-        limits: Shares { cpu: quantity("2000m"), memory: quantity("2Gi") },
-        gpu: None,
-        scaling: Scaling::Cpu { min: 5, max: 20, percent: 70 },
-        max_unavailable: IntOrPercent::Int(1),
-        probes: Probes {
-            startup: "/live".to_owned(),
-            startup_seconds: 60,
-            readiness: "/ready".to_owned(),
-            liveness: "/live".to_owned(),
-        },
-        user_id: 10001,
-        pre_stop_seconds: 10,
-        drain_seconds: 50,
-        tmp_size: quantity("64Mi"),
-    }
-}
-
-fn objects(workload: &Workload) -> Vec<Object> {
-    let settings = BTreeMap::from([("LOG_LEVEL".to_owned(), "info".to_owned())]);
-    let mut objects = vec![namespace("shop", "shop"), config_map("settings", "shop", "shop", settings)];
-    objects.extend(manifests(workload));
-    objects
-}
-
-fn values(workload: &Workload) -> Vec<Value> {
-    objects(workload).iter().map(|object| serde_json::to_value(object).unwrap()).collect()
-}
 
 #[test]
 fn what_is_made_is_sound_and_reads_back_the_same() {
-    let objects = objects(&workload());
+    let objects = everything();
     assert_eq!(check(&objects), []);
-    let kinds: Vec<&str> = objects.iter().map(Object::kind).collect();
-    assert_eq!(
-        kinds,
-        [
-            "Namespace",
-            "ConfigMap",
-            "ServiceAccount",
-            "Deployment",
-            "Service",
-            "HorizontalPodAutoscaler",
-            "PodDisruptionBudget"
-        ]
-    );
     for object in objects {
         let value = serde_json::to_value(&object).unwrap();
         assert_eq!(Object::from_value(value).unwrap(), object);
@@ -226,16 +163,21 @@ fn finds_what_a_schema_cannot_see() {
     check(hpa, "/spec/scaleTargetRef/name", json!("gone"), "spec.scaleTargetRef", "no Deployment `gone`");
     check(
         hpa,
-        "/spec/metrics/0/resource/target/averageUtilization",
+        "/spec/metrics/0/containerResource/target/averageUtilization",
         json!(0),
-        "spec.metrics[0].resource.target.averageUtilization",
+        "spec.metrics[0].containerResource.target.averageUtilization",
         "never reached",
     );
-    check(hpa, "/spec/metrics/0/resource/name", json!("gpu"), "spec.metrics[0].resource.name", "requests no gpu");
+    let metric = "spec.metrics[0].containerResource";
+    let name = format!("{metric}.name");
+    check(hpa, "/spec/metrics/0/containerResource/name", json!("gpu"), &name, "requests no gpu");
+    let container = format!("{metric}.container");
+    check(hpa, "/spec/metrics/0/containerResource/container", json!("x"), &container, "no container `x`");
 
     let pdb = "PodDisruptionBudget";
     check(pdb, "/spec/maxUnavailable", json!(0), "spec.maxUnavailable", "forbids every eviction");
     check(pdb, "/spec/maxUnavailable", json!("0%"), "spec.maxUnavailable", "forbids every eviction");
+    check(pdb, "/spec/maxUnavailable", json!("100%"), "spec.maxUnavailable", "of 5 pods all may go");
     check(pdb, "/spec/minAvailable", json!(1), "spec", "exactly one");
     check(pdb, "/spec/maxUnavailable", Value::Null, "spec", "exactly one");
     check(
@@ -253,6 +195,27 @@ fn finds_what_a_schema_cannot_see() {
         "all must stay",
     );
     check(pdb, "/spec/selector/matchLabels", json!({"app": "x"}), "spec.selector", "selects no pods");
+
+    let changing = json!({"app.kubernetes.io/name": "api", "app.kubernetes.io/version": "1.2.3"});
+    check("Deployment", "/spec/selector/matchLabels", changing, "spec.selector.matchLabels", "changes with a release");
+    let sidecar = format!("{pod}/initContainers/0");
+    let sidecar_at = |rest: &str| format!("spec.template.spec.initContainers[0]{rest}");
+    check(
+        "Deployment",
+        &format!("{sidecar}/startupProbe"),
+        Value::Null,
+        &sidecar_at(".startupProbe"),
+        "before the sidecar can serve",
+    );
+    check("Deployment", &format!("{sidecar}/image"), json!("proxy"), &sidecar_at(".image"), "no tag");
+    check(
+        "Deployment",
+        &c0("/env/0/valueFrom/secretKeyRef/key"),
+        json!("gone"),
+        &at(".env[0].valueFrom.secretKeyRef"),
+        "no ExternalSecret fills the key `gone`",
+    );
+    check("ExternalSecret", "/spec/data", json!([]), "spec.data", "fills nothing");
 
     check("ConfigMap", "/data", json!({"JWT_SECRET": "abc"}), "data.JWT_SECRET", "plain sight");
     check("ConfigMap", "/metadata/name", Value::Null, "metadata.name", "no name");
@@ -273,7 +236,8 @@ fn an_autoscaler_needs_requests() {
 #[test]
 fn finds_an_object_that_is_there_twice() {
     let mut objects = objects(&workload());
-    objects.push(objects[3].clone());
+    let deployment = objects.iter().find(|object| object.kind() == "Deployment").unwrap().clone();
+    objects.push(deployment);
     let problems = check(&objects);
     assert_eq!((problems[0].object.as_str(), problems[0].message.as_str()), ("Deployment api", "it is there twice"));
 }
@@ -304,19 +268,8 @@ fn pod_selector() -> Value {
 fn break_one(kind: &str, pointer: &str, value: Value) -> Option<k8s_templates::Problem> {
     let mut objects = values(&workload());
     let object = objects.iter_mut().find(|object| object["kind"] == kind).unwrap();
-    let (parent, key) = pointer.rsplit_once('/').unwrap();
-    let parent = object.pointer_mut(parent).unwrap_or_else(|| panic!("{kind} has no {parent}"));
-    match (parent, value) {
-        (Value::Object(map), Value::Null) => drop(map.remove(key)),
-        (Value::Object(map), value) => drop(map.insert(key.to_owned(), value)),
-        (Value::Array(list), value) => list[key.parse::<usize>().unwrap()] = value,
-        _ => panic!("{pointer}"),
-    }
+    set_at(object, pointer, value);
     // A broken Deployment breaks what refers to it; the Deployment's own problem is the one of interest.
     let problems = check(&read(objects));
     problems.into_iter().find(|problem| problem.object.starts_with(kind))
-}
-
-fn read(values: Vec<Value>) -> Vec<Object> {
-    values.into_iter().map(|value| Object::from_value(value).unwrap_or_else(|e| panic!("{e:?}"))).collect()
 }

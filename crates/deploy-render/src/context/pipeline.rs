@@ -91,7 +91,7 @@ struct GoogleView {
     sql_connection: Option<String>,
 }
 
-pub(super) fn pipeline_view(slug: &str, spec: &TierSpec, sites_on: impl Fn(Platform) -> Vec<SiteView>) -> PipelineView {
+pub(super) fn pipeline_view(spec: &TierSpec, sites_on: impl Fn(Platform) -> Vec<SiteView>) -> PipelineView {
     let action = |(name, what, commit, release): (&'static str, &str, &str, &'static str)| {
         (name, ActionView { uses: format!("{what}@{commit}"), release })
     };
@@ -120,10 +120,7 @@ pub(super) fn pipeline_view(slug: &str, spec: &TierSpec, sites_on: impl Fn(Platf
         google: spec.google_cloud.as_ref().map(|google| GoogleView {
             project: google.project.clone(),
             network: google.network.clone(),
-            sql_connection: region
-                .as_ref()
-                .filter(|_| spec.database.as_ref().is_some_and(|db| db.engine == Engine::CloudSql))
-                .map(|region| format!("{}:{region}:{slug}-database", google.project)),
+            sql_connection: region.as_ref().and_then(|region| sql_connection(spec, &google.project, region)),
             region,
         }),
         on_vercel: sites_on(Platform::Vercel),
@@ -132,4 +129,10 @@ pub(super) fn pipeline_view(slug: &str, spec: &TierSpec, sites_on: impl Fn(Platf
             && spec.google_cloud.is_some()
             && spec.cluster.as_ref().is_none_or(|cluster| cluster.provider == ClusterProvider::Gke),
     }
+}
+
+/// The connection name of the database's instance; none when it is not Cloud SQL.
+fn sql_connection(spec: &TierSpec, project: &str, region: &str) -> Option<String> {
+    let database = spec.database.as_ref().filter(|database| database.engine == Engine::CloudSql)?;
+    Some(format!("{project}:{region}:{}", database.instance.as_ref()?.name))
 }

@@ -56,6 +56,9 @@ pub struct Database {
     /// Variable with the URL that goes past the pooler, for migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direct_url_variable: Option<String>,
+    /// What it is on Google Cloud; needed where Config Connector makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Instance>,
     /// Secret with the URLs of the database moved from; none when nothing moves on the way to this tier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<DatabaseSecret>,
@@ -67,6 +70,24 @@ pub struct Database {
     /// The image of the connection pooler in `compose.yaml`, pinned; none for no pooler.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pooler_image: Option<String>,
+}
+
+/// A database server on Google Cloud.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Instance {
+    /// Its name. Google keeps a name taken for a week after it is deleted.
+    pub name: String,
+    /// The database on it.
+    pub database: String,
+    /// The role of the programs.
+    pub user: String,
+    /// Where the role's password is kept.
+    pub password: SecretRef,
+    /// The image of the Cloud SQL Auth Proxy that runs beside each program, pinned; then the URLs' hosts are 127.0.0.1,
+    /// with port 5432 for the primary and the next ones for the replicas. None for no proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_image: Option<String>,
 }
 
 /// Addresses that may connect.
@@ -253,6 +274,16 @@ pub enum Eviction {
     AllkeysLru,
     /// The same, among keys that expire anyway.
     VolatileLru,
+}
+
+impl fmt::Display for Eviction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Noeviction => "noeviction",
+            Self::AllkeysLru => "allkeys-lru",
+            Self::VolatileLru => "volatile-lru",
+        })
+    }
 }
 
 impl fmt::Display for Engine {

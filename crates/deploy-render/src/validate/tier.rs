@@ -46,7 +46,7 @@ pub(super) fn tier_spec(v: &mut Validator, spec: &TierSpec) {
 
 /// What a platform can't do without.
 fn platforms(v: &mut Validator, spec: &TierSpec) {
-    let needs: [(Platform, &str, bool, &str); 13] = [
+    let needs = [
         (Platform::Compose, "machine", spec.machine.is_some(), "say how much memory the machine has"),
         (Platform::Compose, "platforms", spec.has(Platform::Docker), "add docker, which builds the images"),
         (Platform::Render, "platforms", spec.has(Platform::Docker), "add docker, which builds the images"),
@@ -54,6 +54,12 @@ fn platforms(v: &mut Validator, spec: &TierSpec) {
         (Platform::Kubernetes, "platforms", spec.has(Platform::Docker), "add docker, which builds the images"),
         (Platform::Kubernetes, "namespace", spec.namespace.is_some(), "name the namespace"),
         (Platform::Kubernetes, "registry", spec.registry.is_some(), "say where the images are"),
+        (Platform::Kubernetes, "cluster", spec.cluster.is_some(), "say who runs it and how one gets in"),
+        (Platform::ConfigConnector, "platforms", spec.has(Platform::Kubernetes), "add kubernetes, where it runs"),
+        (Platform::ConfigConnector, "google_cloud", spec.google_cloud.is_some(), "name the project"),
+        (Platform::ConfigConnector, "regions.google_cloud", !spec.regions.google_cloud.is_empty(), "name a region"),
+        (Platform::Argocd, "platforms", spec.has(Platform::Kubernetes), "add kubernetes, which it applies"),
+        (Platform::Argocd, "repository", spec.repository.is_some(), "name the repository and its branch"),
         (Platform::CloudRun, "registry", spec.registry.is_some(), "say where the images are"),
         (Platform::CloudRun, "google_cloud", spec.google_cloud.is_some(), "name the project"),
         (Platform::CloudRun, "regions.google_cloud", !spec.regions.google_cloud.is_empty(), "name a region"),

@@ -3,12 +3,14 @@
 use super::secrets::{self, looks_secret};
 use super::{Report, Set};
 use crate::core::Deployment;
-use crate::pod::{Container, EnvVar, KeyRef, PodSpec, Probe};
+use crate::pod::{Container, EnvVar, KeyRef, PodSpec, PodTemplate, Probe};
 use crate::quantity::IntOrText;
+
+/// Labels that change with a release.
+const CHANGING_LABELS: [&str; 3] = ["app.kubernetes.io/version", "version", "pod-template-hash"];
 
 pub(super) fn check_deployment(set: &Set, deployment: &Deployment, report: &mut Report) {
     let spec = &deployment.spec;
-    let pod = &spec.template.spec;
     let namespace = deployment.metadata.namespace.as_deref().unwrap_or("");
     if !spec.selector.selects(&spec.template.metadata.labels) {
         report.add(
@@ -17,8 +19,24 @@ pub(super) fn check_deployment(set: &Set, deployment: &Deployment, report: &mut 
             "use labels that are in spec.template.metadata.labels",
         );
     }
-    check_pod(set, namespace, pod, report);
-    for (i, spread) in pod.topology_spread_constraints.iter().enumerate() {
+    if let Some(label) = CHANGING_LABELS.iter().find(|label| spec.selector.match_labels.contains_key(**label)) {
+        report.add(
+            "spec.selector.matchLabels",
+            format!("`{label}` changes with a release, and a selector can't be changed: the next apply would fail"),
+            "select by labels that never change",
+        );
+    }
+    for other in set.selected(namespace, &spec.selector.match_labels) {
+        if other.metadata.name != deployment.metadata.name {
+            let name = other.metadata.name.as_deref().unwrap_or("");
+            report.add(
+                "spec.selector.matchLabels",
+                format!("it also selects the pods of Deployment {name}"),
+                "give each its own app.kubernetes.io/name",
+            );
+        }
+    }
+    for (i, spread) in spec.template.spec.topology_spread_constraints.iter().enumerate() {
         if !spread.label_selector.selects(&spec.template.metadata.labels) {
             report.add(
                 format!("spec.template.spec.topologySpreadConstraints[{i}].labelSelector"),
@@ -27,23 +45,51 @@ pub(super) fn check_deployment(set: &Set, deployment: &Deployment, report: &mut 
             );
         }
     }
-    for (i, container) in pod.containers.iter().enumerate() {
-        let path = format!("spec.template.spec.containers[{i}]");
-        check_container(container, &path, report);
-        check_environment(set, namespace, container, &path, report);
-        check_privileges(pod, container, &path, report);
+    check_template(set, namespace, "spec.template", &spec.template, report);
+    for (i, container) in spec.template.spec.containers.iter().enumerate() {
+        if container.readiness_probe.is_none() {
+            report.add(
+                format!("spec.template.spec.containers[{i}].readinessProbe"),
+                "there is none: pods get traffic before they can serve it",
+                "add one",
+            );
+        }
     }
 }
 
-fn check_pod(set: &Set, namespace: &str, pod: &PodSpec, report: &mut Report) {
+/// Pods, whoever makes them; `at` is where their template is.
+pub(super) fn check_template(set: &Set, namespace: &str, at: &str, template: &PodTemplate, report: &mut Report) {
+    let pod = &template.spec;
+    let at = format!("{at}.spec");
+    check_pod(set, namespace, pod, &at, report);
+    let sidecars =
+        (0..).zip(&pod.init_containers).map(|(i, container)| (format!("{at}.initContainers[{i}]"), container));
+    for (path, container) in sidecars.clone() {
+        if container.restart_policy.as_deref() == Some("Always") && container.startup_probe.is_none() {
+            report.add(
+                format!("{path}.startupProbe"),
+                "there is none: the containers start before the sidecar can serve them",
+                "add one",
+            );
+        }
+    }
+    let containers = (0..).zip(&pod.containers).map(|(i, container)| (format!("{at}.containers[{i}]"), container));
+    for (path, container) in sidecars.chain(containers) {
+        check_container(container, &path, report);
+        check_environment(set, namespace, container, &path, report);
+        check_privileges(pod, container, &at, &path, report);
+    }
+}
+
+fn check_pod(set: &Set, namespace: &str, pod: &PodSpec, at: &str, report: &mut Report) {
     if pod.containers.is_empty() {
-        report.add("spec.template.spec.containers", "there is no container", "add one");
+        report.add(format!("{at}.containers"), "there is no container", "add one");
     }
     if let Some(name) = &pod.service_account_name
-        && set.service_account(namespace, name).is_none()
+        && set.find("ServiceAccount", namespace, name).is_none()
     {
         report.add(
-            "spec.template.spec.serviceAccountName",
+            format!("{at}.serviceAccountName"),
             format!("there is no ServiceAccount `{name}`"),
             "add it, or name one that is there",
         );
@@ -55,7 +101,7 @@ fn check_pod(set: &Set, namespace: &str, pod: &PodSpec, report: &mut Report) {
         && pause >= grace
     {
         report.add(
-            "spec.template.spec.terminationGracePeriodSeconds",
+            format!("{at}.terminationGracePeriodSeconds"),
             format!("preStop takes {pause} s of the {grace} s until the pod is killed, nothing is left to finish in"),
             "make it longer than preStop plus the longest request",
         );
@@ -91,14 +137,8 @@ fn check_container(container: &Container, path: &str, report: &mut Report) {
         ("livenessProbe", &container.liveness_probe),
     ];
     for (name, probe) in probes {
-        match probe {
-            Some(probe) => check_probe(container, probe, &format!("{path}.{name}"), report),
-            None if name == "readinessProbe" => report.add(
-                format!("{path}.{name}"),
-                "there is none: pods get traffic before they can serve it",
-                "add one",
-            ),
-            None => {}
+        if let Some(probe) = probe {
+            check_probe(container, probe, &format!("{path}.{name}"), report);
         }
     }
 }
@@ -156,13 +196,23 @@ fn check_variable(set: &Set, namespace: &str, env: &EnvVar, path: &str, report: 
             "add it, or name one that is there",
         );
     }
+    if let Some(KeyRef { name, key, optional }) = &from.secret_key_ref
+        && *optional != Some(true)
+        && secrets::is_missing(set, namespace, name, key)
+    {
+        report.add(
+            format!("{path}.valueFrom.secretKeyRef"),
+            format!("no ExternalSecret fills the key `{key}` of a Secret `{name}`"),
+            "add it, or name one that is filled",
+        );
+    }
 }
 
-fn check_privileges(pod: &PodSpec, container: &Container, path: &str, report: &mut Report) {
+fn check_privileges(pod: &PodSpec, container: &Container, at: &str, path: &str, report: &mut Report) {
     let user = pod.security_context.as_ref();
     if user.and_then(|c| c.run_as_non_root) != Some(true) || user.and_then(|c| c.run_as_user) == Some(0) {
         report.add(
-            "spec.template.spec.securityContext",
+            format!("{at}.securityContext"),
             "the pod may run as root",
             "set runAsNonRoot: true and a runAsUser other than 0",
         );

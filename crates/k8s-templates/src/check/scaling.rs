@@ -37,26 +37,33 @@ pub(super) fn check_autoscaler(set: &Set, hpa: &Hpa, report: &mut Report) {
         return;
     };
     for (i, metric) in spec.metrics.iter().enumerate() {
-        let resource = &metric.resource;
+        let resource = &metric.container_resource;
         if resource.target.average_utilization == 0 {
             report.add(
-                format!("spec.metrics[{i}].resource.target.averageUtilization"),
+                format!("spec.metrics[{i}].containerResource.target.averageUtilization"),
                 "0 % is never reached, it always scales to the maximum",
                 "use something like 70",
             );
         }
-        for container in &deployment.spec.template.spec.containers {
-            let request = container.resources.as_ref().and_then(|r| r.requests.get(&resource.name));
-            if request.is_none_or(|quantity| quantity.is_zero()) {
-                report.add(
-                    format!("spec.metrics[{i}].resource.name"),
-                    format!(
-                        "container `{}` of Deployment {} requests no {}, a share of it can't be measured",
-                        container.name, target.name, resource.name
-                    ),
-                    format!("set resources.requests.{}", resource.name),
-                );
-            }
+        let containers = &deployment.spec.template.spec.containers;
+        let Some(container) = containers.iter().find(|container| container.name == resource.container) else {
+            report.add(
+                format!("spec.metrics[{i}].containerResource.container"),
+                format!("Deployment {} has no container `{}`", target.name, resource.container),
+                "name one of its containers",
+            );
+            continue;
+        };
+        let request = container.resources.as_ref().and_then(|r| r.requests.get(&resource.name));
+        if request.is_none_or(|quantity| quantity.is_zero()) {
+            report.add(
+                format!("spec.metrics[{i}].containerResource.name"),
+                format!(
+                    "container `{}` of Deployment {} requests no {}, a share of it can't be measured",
+                    container.name, target.name, resource.name
+                ),
+                format!("set resources.requests.{}", resource.name),
+            );
         }
     }
 }
@@ -79,6 +86,16 @@ pub(super) fn check_disruption_budget(set: &Set, pdb: &Pdb, report: &mut Report)
                     "it forbids every eviction: nodes can't be drained or upgraded",
                     "allow at least 1",
                 );
+            }
+            for deployment in selected {
+                let pods = floor(set, deployment);
+                if pods > 1 && max.of(pods) >= pods {
+                    report.add(
+                        "spec.maxUnavailable",
+                        format!("of {pods} pods all may go at once"),
+                        "allow fewer, or run more pods",
+                    );
+                }
             }
         }
         (Some(min), None) => {

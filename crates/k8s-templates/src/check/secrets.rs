@@ -1,7 +1,9 @@
 //! Secrets where anybody can read them.
 
-use super::Report;
+use super::{Report, Set};
 use crate::core::ConfigMap;
+use crate::object::Object;
+use crate::secret::ExternalSecret;
 
 /// What to do about a secret in plain sight.
 pub(super) const REMEDY: &str = "put it in a Secret and refer to it with secretKeyRef";
@@ -16,6 +18,35 @@ pub(super) fn check_config_map(config: &ConfigMap, report: &mut Report) {
             report.add(format!("data.{key}"), format!("`{key}` {why}"), REMEDY);
         }
     }
+}
+
+pub(super) fn check_external(secret: &ExternalSecret, report: &mut Report) {
+    let data = &secret.spec.data;
+    if data.is_empty() {
+        report.add("spec.data", "it fills nothing", "name a key, or remove it");
+    }
+    for (i, entry) in data.iter().enumerate() {
+        if data[..i].iter().any(|other| other.secret_key == entry.secret_key) {
+            let message = format!("`{}` is there twice", entry.secret_key);
+            report.add(format!("spec.data[{i}].secretKey"), message, "remove one");
+        }
+    }
+}
+
+/// Whether Secrets come from ExternalSecrets and none of them fills this key. Where there is no ExternalSecret at all,
+/// Secrets are made by hand and nothing can be said.
+pub(super) fn is_missing(set: &Set, namespace: &str, name: &str, key: &str) -> bool {
+    let in_namespace = |object: &&Object| object.namespace() == namespace;
+    let mut externals = set.objects.iter().filter(in_namespace).filter_map(|object| match object {
+        Object::ExternalSecret(secret) => Some(&secret.spec),
+        _ => None,
+    });
+    let mut any = false;
+    let found = externals.by_ref().any(|spec| {
+        any = true;
+        spec.target.name == name && spec.data.iter().any(|entry| entry.secret_key == key)
+    });
+    any && !found
 }
 
 /// Why a plain value under this name looks like a secret, if it does.
