@@ -195,8 +195,8 @@ fn what_ends_becomes_jobs() {
     let worker = "kind: worker\n          purpose: takes";
     let tasks = "kind: job\n          timeout_seconds: 3600\n          completions: 8\n          purpose: takes";
     // Only below tier 2: Cloud Run, which is tier 1's, has neither.
-    let text = system_text("oviya");
-    let (before, tier2) = text.split_at(text.find("\n  tier2:").unwrap());
+    let original = system_text("oviya");
+    let (before, tier2) = original.split_at(original.find("\n  tier2:").unwrap());
     let tier2 = tier2.replace(worker, tasks);
     let tier2 = tier2.replace(
         "purpose: HTTP and WebSocket API\n          command: [node, dist/main.js]",
@@ -222,7 +222,8 @@ fn what_ends_becomes_jobs() {
     assert!(!file("k8s/kustomization.yaml").contains("jobs/") && !file("k8s/worker.yaml").contains("kind: Job"));
 
     let cron = "kind: cron\n          timeout_seconds: 600\n          schedule: 30 3 * * *\n          purpose: takes";
-    let set = render_tier2(&system_text("oviya").replace(worker, cron));
+    let (before, tier2) = original.split_at(original.find("\n  tier2:").unwrap());
+    let set = render_tier2(&format!("{before}{}", tier2.replace(worker, cron)));
     let worker = String::from_utf8(set.get("k8s/worker.yaml").unwrap().to_vec()).unwrap();
     assert!(worker.contains("kind: CronJob") && worker.contains("schedule: 30 3 * * *"), "{worker}");
 }

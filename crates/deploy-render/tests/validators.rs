@@ -258,12 +258,23 @@ fn schemas_of_platforms() {
     for (schema, files) in files {
         let mut command = copy(&command);
         command.arg("--schemafile").arg(schemas.join(schema));
-        if files[0].extension() == Some(OsStr::new("jsonc")) {
-            command.args(["--force-filetype", "json5"]);
-        }
+        // JSON with comments is none that it reads; ours have comments only in lines of their own.
+        let (dirs, files): (Vec<_>, Vec<_>) = files
+            .into_iter()
+            .map(|file| {
+                if file.extension() != Some(OsStr::new("jsonc")) {
+                    return (None, file);
+                }
+                let text = fs::read_to_string(&file).unwrap();
+                let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+                let (dir, file) = folder_with("without-comments.json", &lines.collect::<Vec<_>>().join("\n"));
+                (Some(dir), file)
+            })
+            .unzip();
         let (_dir, broken) = folder_with("broken.json", r#"[1]"#);
         refuses(copy(&command).arg(broken), "broken.json");
         accepts(command.args(files));
+        drop(dirs);
     }
 }
 
