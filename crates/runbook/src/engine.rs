@@ -91,7 +91,8 @@ impl Engine {
     /// Takes a run up where it was cut off: goes forward, or back if it was going back.
     ///
     /// # Errors
-    /// When it can't be taken up, and then nothing has changed; later only when the journal can't be written.
+    /// When it can't be taken up, and then nothing has changed; later when the journal can't be written, or `Locked` when
+    /// what the interrupted step had started is still at it: the run stays interrupted.
     pub async fn resume(&self, run: &str) -> Result<RunEnd, Failure> {
         let (id, _lock, journal, record) = self.take_up(run)?;
         if record.state.status.is_finished() {

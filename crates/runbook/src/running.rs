@@ -92,7 +92,8 @@ impl<'e> Running<'e> {
     }
 
     /// Checks, and applies and verifies if need be. None when the operator stopped it; otherwise how it went, with the
-    /// output and whether it was found in place. The outer error is of the journal.
+    /// output and whether it was found in place. The outer error is of the journal, or that the step's earlier attempt is
+    /// still at work.
     async fn attempt(
         &mut self,
         index: usize,
@@ -106,6 +107,10 @@ impl<'e> Running<'e> {
         let begun = self.state.steps[index].to_undo().cloned();
         let before = match self.unless_stopped(action.check(&cx)).await {
             None => return Ok(None),
+            // What the earlier attempt started is still at it: neither on nor back before that has ended.
+            Some(Err(failure)) if begun.is_some() && failure.kind == FailureKind::Locked => {
+                return Err(of_step(&step.id, failure));
+            }
             Some(Err(failure)) => return Ok(Some(Err(failure))),
             // Found in place by its own earlier attempt: the crash came between the work and the journal.
             Some(Ok(Check::Done)) if begun.is_some() => {

@@ -187,6 +187,42 @@ async fn a_dropped_engine_is_an_interrupted_run() {
 }
 
 #[tokio::test]
+async fn waits_for_what_the_interrupted_step_left_running() {
+    let (folder, world) = (tempfile::tempdir().unwrap(), World::with(START));
+    let plan = plan_for(&world, STEPS, "t").await;
+    world.break_once("second", Fault::Hang);
+    let engine = engine(&world, folder.path());
+    let half_way = async {
+        while world.writes("b") == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        end = engine.run(&plan) => panic!("{end:?}"),
+        () = half_way => {}
+    }
+    let store = Store::at(folder.path());
+    let run = store.unfinished_run_on("t").unwrap().unwrap().id;
+    let half = world.values();
+    for _ in 0..2 {
+        world.break_once("second", Fault::Locked);
+        let refusal = engine.resume(&run).await.unwrap_err();
+        assert_eq!((refusal.kind, refusal.object.as_str()), (FailureKind::Locked, "second"));
+        assert_eq!(store.open(&run).unwrap().status(), RunStatus::Interrupted { unwinding: false });
+        assert_eq!((world.values(), world.undos().len()), (half.clone(), 0));
+    }
+    assert_eq!(engine.resume(&run).await.unwrap().outcome, RunOutcome::Completed);
+    assert_eq!(world.values(), values(END));
+
+    // Before the step was begun there is nothing to wait for: it fails like any other.
+    let (folder, world) = (tempfile::tempdir().unwrap(), World::with(START));
+    let plan = plan_for(&world, STEPS, "t").await;
+    world.break_once("second", Fault::Locked);
+    let end = engine_with(&world, folder.path(), Arc::new(Quiet)).run(&plan).await.unwrap();
+    assert!(matches!(end.outcome, RunOutcome::Unwound { cause: Some(_) }), "{:?}", end.outcome);
+}
+
+#[tokio::test]
 async fn refuses_a_target_that_is_held() {
     let (folder, world) = (tempfile::tempdir().unwrap(), World::with(START));
     let store = Store::at(folder.path());

@@ -27,6 +27,8 @@ pub enum Fault {
     Verify,
     /// Undo fails half-way.
     Undo,
+    /// Its check finds an earlier attempt still at work.
+    Locked,
     /// Apply changes half and then never ends.
     Hang,
 }
@@ -115,7 +117,8 @@ impl World {
         match inner.faults.iter().position(|(s, f)| s == step && *f == fault) {
             Some(i) => {
                 inner.faults.remove(i);
-                Err(Failure::new(FailureKind::Failed, step, format!("broke at {fault:?}"), "mend it"))
+                let kind = if fault == Fault::Locked { FailureKind::Locked } else { FailureKind::Failed };
+                Err(Failure::new(kind, step, format!("broke at {fault:?}"), "mend it"))
             }
             None => Ok(()),
         }
@@ -223,6 +226,7 @@ impl Inspect for Set {
 
     async fn check(&self, cx: &Context) -> Result<Check, Failure> {
         self.world.fails(cx.step(), Fault::Check)?;
+        self.world.fails(cx.step(), Fault::Locked)?;
         if self.is_set() {
             return Ok(Check::Done);
         }
