@@ -10,7 +10,9 @@ mod dockerfile;
 mod env_example;
 mod kubernetes;
 mod monitoring;
+mod pipeline;
 mod plain_secrets;
+mod web;
 
 use std::fmt;
 
@@ -57,6 +59,14 @@ pub fn check(set: &RenderedSet) -> Vec<Problem> {
             "compose.yaml" => with_document(text, &mut report, |document, report| {
                 compose::check(set, document, report);
             }),
+            "cloudbuild.yaml" => with_document(text, &mut report, pipeline::check_build),
+            _ if path.starts_with("cloudrun/") => with_document(text, &mut report, pipeline::check_cloud_run),
+            _ if path.starts_with(".github/workflows/") => with_document(text, &mut report, pipeline::check_workflow),
+            "vercel.json" => with_json(text, &mut report, web::check_vercel),
+            "deno.json" => with_json(text, &mut report, web::check_deno),
+            "cloudflare/cache-rules.json" | "cloudflare/rate-limits.json" => {
+                with_json(text, &mut report, web::check_rules);
+            }
             "render.yaml" => with_document(text, &mut report, blueprint::check),
             _ if kubernetes::is_kustomization(path) => with_document(text, &mut report, |document, report| {
                 kubernetes::check_kustomization(set, document, report);
@@ -72,11 +82,7 @@ pub fn check(set: &RenderedSet) -> Vec<Problem> {
             // The objects of all files are one set of objects: below.
             _ if kubernetes::is_manifest(path) => {}
             _ if path.ends_with(".yaml") || path.ends_with(".yml") => with_document(text, &mut report, |_, _| {}),
-            _ if path.ends_with(".json") => {
-                if let Err(error) = serde_json::from_str::<Value>(text) {
-                    report.add("", format!("it is no JSON: {error}"), "correct the template");
-                }
-            }
+            _ if path.ends_with(".json") => with_json(text, &mut report, |_, _| {}),
             _ => {}
         }
     }
@@ -98,6 +104,14 @@ impl Report<'_> {
             message: message.into(),
             remedy: remedy.into(),
         });
+    }
+}
+
+/// Reads a file that must be JSON.
+fn with_json(text: &str, report: &mut Report, check: impl FnOnce(&Value, &mut Report)) {
+    match serde_json::from_str(text) {
+        Ok(document) => check(&document, report),
+        Err(error) => report.add("", format!("it is no JSON: {error}"), "correct the template"),
     }
 }
 

@@ -1,7 +1,9 @@
 //! What templates see: one typed page, made from a tier's spec. Every field is always there, so that a name a template
 //! gets wrong is an error and not an empty text.
 
+mod edge;
 mod machine;
+mod pipeline;
 mod service;
 mod site;
 mod stores;
@@ -12,7 +14,9 @@ mod watch;
 use k8s_templates::Quantity;
 use serde::Serialize;
 
+use edge::{DenoView, EdgeView, deno_view, edge_view};
 use machine::{HelperView, WatchersView, helper_view, watchers_view};
+use pipeline::{PipelineView, pipeline_view};
 use service::{CalledView, ServiceView, called, service_view};
 use site::{CronView, SiteView, cron_view, site_view};
 use stores::{CacheView, DatabaseView, cache_view, database_view};
@@ -23,7 +27,7 @@ pub(crate) use watch::{WatchView, watch_view};
 
 use crate::render::DatabaseTarget;
 use crate::system::SystemSpec;
-use crate::tier::{Kind, Platform, Region, RequirementSet, Runtime, TierSpec};
+use crate::tier::{Kind, Platform, Region, RequirementSet, Runtime, Service, TierSpec};
 use crate::watch::Watched;
 
 /// The page a template is filled from: a tier as one platform sees it, with only the services that run there.
@@ -86,6 +90,14 @@ pub(crate) struct Page {
     project: Option<String>,
     /// How it is watched; only on the pages of what watches.
     watch: Option<WatchView>,
+    /// Regions of Vercel's functions; empty for its default.
+    vercel_regions: Vec<String>,
+    /// The app on Deno Deploy, where there is one.
+    deno: Option<DenoView>,
+    /// Cloudflare, where it stands before the tier.
+    edge: Option<EdgeView>,
+    /// What builds, tests and releases it.
+    pipeline: PipelineView,
     /// The clusters of a tier in several regions; none where there is one, which `k8s/` is for.
     clusters: Vec<ClusterView>,
 }
@@ -137,7 +149,10 @@ pub(crate) struct Subject<'a> {
 /// Makes the page of a tier for a platform; for none, with all that runs.
 pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
     let Subject { system, tier, tier_title, spec, database, k8s_files } = subject;
-    let here = |service: &&crate::tier::Service| platform.is_none_or(|platform| service.runs_on(platform));
+    // A workflow releases what runs elsewhere.
+    let here = |service: &&Service| {
+        platform.is_none_or(|platform| platform == Platform::GithubActions || service.runs_on(platform))
+    };
     let names: Vec<&str> = spec.services.iter().filter(here).map(|service| service.name.as_str()).collect();
     let variables: Vec<VariableView> = all_variables(spec, database)
         .into_iter()
@@ -177,13 +192,12 @@ pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
             .filter(|service| service.kind == Kind::Cron)
             .filter_map(|service| cron_view(&slug, spec, service, &variables))
             .collect(),
-        sites: services
-            .filter(|service| {
-                service.kind == Kind::Static || service.kind.keeps_running() && service.running().is_none()
-            })
-            .filter_map(|service| site_view(&slug, spec, service, &variables))
-            .collect(),
+        sites: sites(&slug, spec, services, &variables),
         cache_name: format!("{slug}-cache"),
+        pipeline: pipeline_view(spec, |platform| {
+            let there = spec.services.iter().filter(|service| spec.has(platform) && service.runs_on(platform));
+            sites(&slug, spec, there, &variables)
+        }),
         calls: called(spec),
         variables,
         secrets,
@@ -197,8 +211,25 @@ pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
         watch: Watched::new(system, tier, spec)
             .filter(|_| matches!(platform, Some(Platform::Prometheus | Platform::CloudMonitoring)))
             .map(|watched| watch_view(watched, &spec.domains)),
+        vercel_regions: spec.regions.vercel.iter().map(|region| region.name.clone()).collect(),
+        deno: deno_view(spec),
+        edge: spec.cdn.as_ref().map(|cdn| edge_view(&slug, spec, cdn)),
         clusters: clusters(&slug, spec),
     }
+}
+
+/// What is only sent, and what serverless platforms run.
+fn sites<'a>(
+    slug: &str,
+    spec: &TierSpec,
+    services: impl Iterator<Item = &'a Service>,
+    variables: &[VariableView],
+) -> Vec<SiteView> {
+    let serverless = |service: &Service| service.kind.keeps_running() && service.running().is_none();
+    services
+        .filter(|service| service.kind == Kind::Static || serverless(service))
+        .filter_map(|service| site_view(slug, spec, service, variables))
+        .collect()
 }
 
 fn clusters(slug: &str, spec: &TierSpec) -> Vec<ClusterView> {

@@ -13,9 +13,12 @@ use tera::{Context, Tera};
 pub use fault::TemplateError;
 
 use crate::context::{Subject, page, shell_word};
-use crate::tier::{Database, Engine, Platform, Runtime, TierSpec};
+use crate::tier::{Database, Engine, Kind, Platform, Runtime, TierSpec};
 use crate::watch::Scene;
 use crate::yaml;
+
+/// In an output's name, stands for each service's own: the template is filled once a service, which it sees as `service`.
+const EACH_SERVICE: &str = "{service}";
 
 /// A template: where it is under `templates/`, what it becomes and for which tiers, its built-in text.
 struct Template {
@@ -77,6 +80,15 @@ static TEMPLATES: &[Template] = templates! {
     "monitoring/RUNBOOK.md.tera" => "monitoring/RUNBOOK.md", Some(Platform::Prometheus), always;
     "monitoring/prometheus.yml.tera" => "monitoring/prometheus.yml", Some(Platform::Prometheus), on_machine;
     "monitoring/blackbox.yml.tera" => "monitoring/blackbox.yml", Some(Platform::Prometheus), on_machine;
+    "cloudrun/service.yaml.tera" => "cloudrun/{service}.yaml", Some(Platform::CloudRun), always;
+    "cloudrun/cloudbuild.yaml.tera" => "cloudbuild.yaml", Some(Platform::CloudRun), always;
+    "vercel/vercel.json.tera" => "vercel.json", Some(Platform::Vercel), always;
+    "deno/deno.json.tera" => "deno.json", Some(Platform::Deno), always;
+    "cloudflare/cache-rules.json.tera" => "cloudflare/cache-rules.json", Some(Platform::Cloudflare), has_cache_rules;
+    "cloudflare/rate-limits.json.tera" => "cloudflare/rate-limits.json", Some(Platform::Cloudflare), has_rate_limits;
+    "cloudflare/load-balancer.json.tera" => "cloudflare/load-balancer.json", Some(Platform::Cloudflare), has_balancer;
+    "cloudflare/wrangler.jsonc.tera" => "cloudflare/wrangler.jsonc", Some(Platform::Cloudflare), has_assets;
+    "github/release.yaml.tera" => ".github/workflows/release.yaml", Some(Platform::GithubActions), always;
     "env/env.example.tera" => ".env.example", None, always;
     "docs/ROLLBACK.md.tera" => "ROLLBACK.md", None, always;
 };
@@ -114,6 +126,22 @@ fn in_cluster(tier: &TierSpec) -> bool {
 
 fn builds(tier: &TierSpec, runtime: Runtime) -> bool {
     tier.image_source().is_some_and(|source| source.runtime == runtime)
+}
+
+fn has_cache_rules(tier: &TierSpec) -> bool {
+    tier.cdn.as_ref().is_some_and(|cdn| !cdn.cache.is_empty())
+}
+
+fn has_rate_limits(tier: &TierSpec) -> bool {
+    tier.cdn.as_ref().is_some_and(|cdn| !cdn.rate_limits.is_empty())
+}
+
+fn has_balancer(tier: &TierSpec) -> bool {
+    tier.cdn.as_ref().is_some_and(|cdn| cdn.load_balancer)
+}
+
+fn has_assets(tier: &TierSpec) -> bool {
+    tier.services.iter().any(|service| service.kind == Kind::Static && service.runs_on(Platform::Cloudflare))
 }
 
 fn has_pooler(tier: &TierSpec) -> bool {
@@ -193,18 +221,24 @@ impl Templates {
                 pages.push((template.platform, value, context));
             }
             for (_, value, context) in pages.iter().filter(|(platform, ..)| *platform == template.platform) {
-                files.push(self.fill_one(template, value, context)?);
+                if !template.output.contains(EACH_SERVICE) {
+                    files.push((template.output.to_owned(), self.fill_one(template, value, context)?));
+                    continue;
+                }
+                for service in value["services"].as_array().into_iter().flatten() {
+                    let (mut value, mut context) = (value.clone(), context.clone());
+                    value["service"] = service.clone();
+                    context.insert("service", service);
+                    let name = service["name"].as_str().unwrap_or_default();
+                    let output = template.output.replace(EACH_SERVICE, name);
+                    files.push((output, self.fill_one(template, &value, &context)?));
+                }
             }
         }
         Ok(files)
     }
 
-    fn fill_one(
-        &self,
-        template: &Template,
-        page: &Value,
-        context: &Context,
-    ) -> Result<(String, String), TemplateError> {
+    fn fill_one(&self, template: &Template, page: &Value, context: &Context) -> Result<String, TemplateError> {
         let source = &self.sources[template.path];
         let parsed = self
             .tera
@@ -222,7 +256,7 @@ impl Templates {
         while text.ends_with("\n\n") {
             text.pop();
         }
-        Ok((template.output.to_owned(), text))
+        Ok(text)
     }
 }
 

@@ -9,6 +9,7 @@ use k8s_templates::Quantity;
 use serde::{Deserialize, Serialize};
 
 pub use cluster::{Cluster, ClusterGateway, ClusterProvider};
+pub(crate) use edge::RATE_TIMES;
 pub use edge::{CacheRule, Cdn, CdnPlan, Channel, Channels, Monitoring, RateLimit};
 pub(crate) use service::Running;
 pub use service::{Gpu, Health, Kind, Scaling, Service, ServiceResources, Shares, Shutdown};
@@ -142,6 +143,18 @@ pub struct Source {
     /// The folder with those files, below `root`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publish: Option<String>,
+    /// The folder below `publish` whose files are named after their content, so that a browser may keep them for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hashed: Option<String>,
+    /// Whether the program in the browser answers every path itself, so that all of them get its `index.html`.
+    #[serde(default)]
+    pub single_page: bool,
+    /// Which of its files become functions, as Vercel's pattern; needed there where a time limit is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub functions: Option<String>,
+    /// Version of Node.js, Python or Deno it is tested with, where `base_image` does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub toolchain: Option<String>,
 }
 
 /// How an application is built and started.
@@ -234,6 +247,20 @@ pub struct DenoApp {
     pub app: String,
     /// The file it starts with.
     pub entrypoint: String,
+    /// Where it runs; chosen when the app is made, and in no file of Deno's.
+    pub region: DenoRegion,
+}
+
+/// Where an app on Deno Deploy runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DenoRegion {
+    /// The United States.
+    Us,
+    /// Europe.
+    Eu,
+    /// All of its regions.
+    Global,
 }
 
 /// A name under which a service is reached.
@@ -335,6 +362,16 @@ impl Machine {
             ]);
         }
         helpers
+    }
+}
+
+impl Source {
+    /// Version of its language: `toolchain`, or what the tag of `base_image` begins with.
+    pub(crate) fn language_version(&self) -> Option<&str> {
+        self.toolchain.as_deref().or_else(|| {
+            let (_, tag) = self.base_image.as_deref()?.rsplit_once(':')?;
+            tag.split(['-', '@']).find(|part| part.starts_with(|c: char| c.is_ascii_digit()))
+        })
     }
 }
 

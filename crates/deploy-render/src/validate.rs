@@ -5,6 +5,7 @@ mod names;
 mod service;
 mod stores;
 mod tier;
+mod web;
 
 use std::fmt;
 

@@ -53,7 +53,7 @@ fn a_platform_without_what_it_needs() {
 fn services_sources_and_regions_that_do_not_fit() {
     let full = |from: &str, to: &str, place: &str, expect: &str| refuses("iitj", "\n  full:", from, to, place, expect);
     full("source: backend", "source: backhand", "services[0].source", "no source `backhand`");
-    full("- {name: frontend, runtime", "- {name: backend, runtime", "sources[1]", "there twice");
+    full("- name: frontend\n          runtime", "- name: backend\n          runtime", "sources[1]", "there twice");
     full("root: backend", "root: ../backend", "sources[0].root", "no path");
     full("requirements: {set", "# {set", "sources[0].requirements", "nothing would be installed");
     full("file: requirements.txt", "file: /etc/passwd", "sources[0].requirements.file", "no path");
@@ -194,11 +194,15 @@ fn what_depends_on_the_database_and_the_cluster() {
 fn what_ends_becomes_jobs() {
     let worker = "kind: worker\n          purpose: takes";
     let tasks = "kind: job\n          timeout_seconds: 3600\n          completions: 8\n          purpose: takes";
-    let text = system_text("oviya").replace(worker, tasks);
-    let text = text.replace(
+    // Only below tier 2: Cloud Run, which is tier 1's, has neither.
+    let original = system_text("oviya");
+    let (before, tier2) = original.split_at(original.find("\n  tier2:").unwrap());
+    let tier2 = tier2.replace(worker, tasks);
+    let tier2 = tier2.replace(
         "purpose: HTTP and WebSocket API\n          command: [node, dist/main.js]",
         "purpose: HTTP and WebSocket API\n          pre_deploy: [npm, run, migrate]\n          command: [node, dist/main.js]",
     );
+    let text = format!("{before}{tier2}");
     let render_tier2 = |text: &str| {
         let system = SystemSpec::parse(text, Path::new("x")).unwrap();
         let set = render(&system, "tier2", &options(DatabaseTarget::Target)).unwrap();
@@ -218,7 +222,8 @@ fn what_ends_becomes_jobs() {
     assert!(!file("k8s/kustomization.yaml").contains("jobs/") && !file("k8s/worker.yaml").contains("kind: Job"));
 
     let cron = "kind: cron\n          timeout_seconds: 600\n          schedule: 30 3 * * *\n          purpose: takes";
-    let set = render_tier2(&system_text("oviya").replace(worker, cron));
+    let (before, tier2) = original.split_at(original.find("\n  tier2:").unwrap());
+    let set = render_tier2(&format!("{before}{}", tier2.replace(worker, cron)));
     let worker = String::from_utf8(set.get("k8s/worker.yaml").unwrap().to_vec()).unwrap();
     assert!(worker.contains("kind: CronJob") && worker.contains("schedule: 30 3 * * *"), "{worker}");
 }

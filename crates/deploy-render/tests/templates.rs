@@ -94,6 +94,9 @@ fn a_folder_that_is_not_there_is_named() {
 fn no_value_enters_yaml_unquoted() {
     for (path, text) in built_in_templates().filter(|(path, _)| path.ends_with(".yaml.tera")) {
         for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with('#')) {
+            // What stands for itself is no value of ours, and a comment at a line's end is no YAML.
+            let line = line.split("{% raw %}").next().unwrap_or(line);
+            let line = line.split(" # ").next().unwrap_or(line);
             for tag in line.split("{{").skip(1).filter_map(|rest| rest.split("}}").next()) {
                 let tag = tag.trim();
                 assert!(tag.ends_with("| yaml") || tag.ends_with("| compose"), "{path}, line {}: {tag}", i + 1);

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::variables::{SecretView, VariableView, secret_view, unique};
 use super::{docker_memory, shell_word};
+use crate::set::sha256;
 use crate::tier::{Gpu, Kind, Running, Runtime, Service, TierSpec};
 
 #[derive(Debug, Serialize)]
@@ -32,6 +33,14 @@ pub(super) struct ServiceView {
     cpus: String,
     /// Memory limit as Docker writes it.
     memory: String,
+    /// Its name on Cloud Run, as of a revision: another one when anything here differs.
+    revision: String,
+    /// The same limits as Kubernetes and Cloud Run write them.
+    cpu_limit: String,
+    memory_limit: String,
+    /// Requests an instance takes at a time on Cloud Run; none for its default.
+    concurrency: Option<u32>,
+    timeout_seconds: Option<u32>,
     /// Address and ports `compose.yaml` publishes it at.
     publish: String,
     /// Its name on Render, where names are the whole workspace's.
@@ -90,7 +99,7 @@ pub(super) fn service_view(
     }];
     plain.extend(variables.iter().filter(mine).filter(|v| v.value.is_some()).cloned());
     let secrets: Vec<SecretView> = variables.iter().filter(mine).filter_map(secret_view).collect();
-    ServiceView {
+    let mut view = ServiceView {
         name: service.name.clone(),
         kind: service.kind,
         purpose: service.purpose.clone(),
@@ -108,6 +117,11 @@ pub(super) fn service_view(
         pre_deploy_line: (!service.pre_deploy.is_empty()).then(|| command_line(&service.pre_deploy)),
         cpus: cores(&resources.limits.cpu),
         memory: docker_memory(&resources.limits.memory),
+        revision: String::new(),
+        cpu_limit: resources.limits.cpu.to_string(),
+        memory_limit: resources.limits.memory.to_string(),
+        concurrency: service.concurrency,
+        timeout_seconds: service.timeout_seconds,
         publish: format!("127.0.0.1:{}:{port}", port + index),
         render_name: format!("{system}-{}", service.name),
         min: scaling.min,
@@ -130,7 +144,11 @@ pub(super) fn service_view(
             .collect(),
         secret_ids: unique(&secrets).map(|secret| secret.id.clone()).collect(),
         secrets,
-    }
+    };
+    // Names, numbers and texts: JSON takes all of them, so the bytes are always there.
+    let contents = serde_json::to_vec(&view).unwrap_or_default();
+    view.revision = format!("{}-{}", view.name, &sha256(&contents)[..8]);
+    view
 }
 
 /// Services that others call.

@@ -19,8 +19,16 @@ pub(super) struct SiteView {
     build: Option<String>,
     /// The folder with what is sent, below `root`.
     publish: Option<String>,
-    /// Where that folder is, from the application's root.
-    files: String,
+    /// The same from the repository's root.
+    publish_path: String,
+    /// Version of the language it is built with.
+    version: Option<String>,
+    /// The folder of files named after their content, below `publish`.
+    hashed: Option<String>,
+    /// Whether every path gets its `index.html`.
+    single_page: bool,
+    /// Which files become functions, as Vercel's pattern.
+    functions: Option<String>,
     render_name: String,
     domains: Vec<String>,
     timeout_seconds: Option<u32>,
@@ -64,7 +72,11 @@ pub(super) fn site_view(
         root: source.root.clone(),
         build: source.build.clone(),
         publish: source.publish.clone(),
-        files: [&source.root, &source.publish].into_iter().flatten().cloned().collect::<Vec<_>>().join("/"),
+        publish_path: [&source.root, &source.publish].into_iter().flatten().cloned().collect::<Vec<_>>().join("/"),
+        version: source.language_version().map(str::to_owned),
+        hashed: source.hashed.clone(),
+        single_page: source.single_page,
+        functions: source.functions.clone(),
         render_name: format!("{system}-{}", service.name),
         domains: domains(spec, service),
         timeout_seconds: service.timeout_seconds,

@@ -24,6 +24,8 @@ pub(super) struct DatabaseView {
     /// Every variable with one of its URLs.
     url_variables: Vec<String>,
     read_replicas: u32,
+    /// Their names on Render; empty for none.
+    replica_names: Vec<String>,
     max_connections: u32,
     pool_size: u32,
     /// Secret the files refer to now.
@@ -100,6 +102,7 @@ pub(super) fn database_view(system: &str, spec: &TierSpec, db: &Database, of: Da
         allow_from: db.allow_from.clone(),
         url_variables: db.urls(of).iter().map(|url| url.variable.to_owned()).collect(),
         read_replicas: db.read_replicas,
+        replica_names: (1..=db.read_replicas).map(|i| format!("{system}-database-replica-{i}")).collect(),
         max_connections: db.max_connections,
         pool_size: db.pool_size,
         secret: secret.name.clone(),

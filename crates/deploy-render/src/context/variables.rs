@@ -22,6 +22,8 @@ pub(super) struct SecretView {
     pub(super) variable: String,
     pub(super) name: String,
     pub(super) key: String,
+    /// Its name in Google Secret Manager.
+    pub(super) store_name: String,
     /// Its name in `compose.yaml`.
     pub(super) id: String,
     /// The file it is in there.
@@ -87,6 +89,7 @@ pub(super) fn secret_view(variable: &VariableView) -> Option<SecretView> {
         variable: variable.name.clone(),
         name: secret.name.clone(),
         key: secret.key.clone(),
+        store_name: secret.store_name(),
         id: format!("{}_{}", secret.name, secret.key).replace(['-', '.'], "_"),
         file: format!("{SECRETS_DIR}/{}/{}", secret.name, secret.key),
     })

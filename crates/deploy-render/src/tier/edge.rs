@@ -48,6 +48,50 @@ pub struct CacheRule {
     /// For how long a browser keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub browser_ttl: Option<Span>,
+    /// Whether only those who sent no cookie and no Authorization get a kept answer; what may differ from user to user
+    /// must say so.
+    #[serde(default)]
+    pub anonymous_only: bool,
+}
+
+/// What a plan of Cloudflare allows, in seconds where it is a time. As its documentation has it in 2026.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CdnLimits {
+    /// The shortest time a rule can keep an answer at the edge; for a shorter one the origin's own header decides.
+    pub(crate) edge_ttl_min: u64,
+    /// The same in browsers.
+    pub(crate) browser_ttl_min: u64,
+    /// Rules that keep answers.
+    pub(crate) cache_rules: usize,
+    /// Rules that count requests.
+    pub(crate) rate_limits: usize,
+    /// The longest time requests are counted over.
+    pub(crate) period_max: u64,
+    /// The longest time an address is refused.
+    pub(crate) block_max: u64,
+}
+
+/// The times Cloudflare counts over and refuses for, in seconds.
+pub(crate) const RATE_TIMES: [u64; 20] =
+    [10, 15, 20, 30, 40, 45, 60, 90, 120, 180, 240, 300, 480, 600, 900, 1200, 1800, 2400, 3600, 86_400];
+
+impl CdnPlan {
+    /// What it allows.
+    pub(crate) fn limits(self) -> CdnLimits {
+        let limits = |edge_ttl_min, cache_rules, rate_limits, period_max, block_max| CdnLimits {
+            edge_ttl_min,
+            browser_ttl_min: 120,
+            cache_rules,
+            rate_limits,
+            period_max,
+            block_max,
+        };
+        match self {
+            Self::Free => limits(7200, 10, 1, 10, 10),
+            Self::Pro => limits(3600, 25, 2, 60, 3600),
+            Self::Business => limits(1800, 50, 5, 600, 86_400),
+        }
+    }
 }
 
 /// How often one address may ask.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::names::Validator;
-use super::{looks_secret, service, stores};
+use super::{looks_secret, service, stores, web};
 use crate::tier::{Kind, Platform, Region, Runtime, Source, TierSpec, Variable};
 
 /// Regions of Render.
@@ -41,7 +41,7 @@ pub(super) fn tier_spec(v: &mut Validator, spec: &TierSpec) {
     domains(v, spec);
     environment(v, spec, &names);
     stores::stores(v, spec);
-    edge(v, spec);
+    web::web(v, spec);
 }
 
 /// What a platform can't do without.
@@ -65,6 +65,12 @@ fn platforms(v: &mut Validator, spec: &TierSpec) {
         (Platform::CloudRun, "google_cloud", spec.google_cloud.is_some(), "name the project"),
         (Platform::CloudRun, "regions.google_cloud", !spec.regions.google_cloud.is_empty(), "name a region"),
         (Platform::Deno, "deno", spec.deno.is_some(), "name its organisation, app and entry point"),
+        (
+            Platform::GithubActions,
+            "repository",
+            spec.repository.is_some(),
+            "name its URL and the branch that is released",
+        ),
         (Platform::Cloudflare, "cdn", spec.cdn.is_some(), "name its zone and rules"),
     ];
     for (platform, at, is_there, remedy) in needs {
@@ -254,31 +260,6 @@ fn environment(v: &mut Validator, spec: &TierSpec, services: &BTreeSet<&str>) {
         for service in used_by.iter().filter(|service| !services.contains(service.as_str())) {
             v.add(&at, format!("there is no service `{service}`"), "name one of `services`");
         }
-    }
-}
-
-fn edge(v: &mut Validator, spec: &TierSpec) {
-    let Some(cdn) = &spec.cdn else { return };
-    v.host("cdn.zone", &cdn.zone);
-    for (i, rule) in cdn.cache.iter().enumerate() {
-        let at = format!("cdn.cache[{i}]");
-        v.name(&format!("{at}.name"), &rule.name);
-        v.path(&format!("{at}.path_prefix"), &rule.path_prefix);
-        if let Some(browser) = rule.browser_ttl.as_ref().filter(|ttl| ttl.seconds() > rule.edge_ttl.seconds()) {
-            let message = format!("browsers would keep {browser} what the edge forgets after {}", rule.edge_ttl);
-            v.add(&format!("{at}.browser_ttl"), message, "make it at most edge_ttl: a browser can't be purged");
-        }
-    }
-    for (i, limit) in cdn.rate_limits.iter().enumerate() {
-        let at = format!("cdn.rate_limits[{i}]");
-        v.name(&format!("{at}.name"), &limit.name);
-        v.path(&format!("{at}.path_prefix"), &limit.path_prefix);
-        if limit.requests == 0 {
-            v.add(&format!("{at}.requests"), "it would refuse everybody", "allow at least 1");
-        }
-    }
-    if cdn.load_balancer && spec.regions.render.len().max(spec.regions.google_cloud.len()) < 2 {
-        v.add("cdn.load_balancer", "there is only one region to send requests to", "add a region, or remove it");
     }
 }
 
