@@ -3,10 +3,13 @@
 //! Works on bytes, not on the spec, so that a user's own template is held to the same rules.
 
 mod blueprint;
+mod cloud_monitoring;
 mod compose;
+mod data_plane;
 mod dockerfile;
 mod env_example;
 mod kubernetes;
+mod monitoring;
 mod pipeline;
 mod plain_secrets;
 mod web;
@@ -69,6 +72,12 @@ pub fn check(set: &RenderedSet) -> Vec<Problem> {
                 kubernetes::check_kustomization(set, document, report);
             }),
             "Dockerfile" => dockerfile::check(text, &mut report),
+            "docker/pgbouncer.ini" => data_plane::pgbouncer(set, text, &mut report),
+            "docker/redis.conf" => data_plane::redis(set, text, &mut report),
+            "docker/nginx.conf" => data_plane::nginx(set, text, &mut report),
+            "postgres/tuning.sql" => data_plane::tuning(set, text, &mut report),
+            _ if path.starts_with("cloud-monitoring/") => cloud_monitoring::check(path, text, &mut report),
+            _ if path.starts_with("monitoring/") => monitoring::check(set, path, text, &mut report),
             ".env.example" => env_example::check(text, &mut report),
             // The objects of all files are one set of objects: below.
             _ if kubernetes::is_manifest(path) => {}

@@ -2,16 +2,20 @@
 //! gets wrong is an error and not an empty text.
 
 mod edge;
+mod machine;
 mod pipeline;
 mod service;
 mod site;
 mod stores;
+mod tuning;
 mod variables;
+mod watch;
 
 use k8s_templates::Quantity;
 use serde::Serialize;
 
 use edge::{DenoView, EdgeView, deno_view, edge_view};
+use machine::{HelperView, WatchersView, helper_view, watchers_view};
 use pipeline::{PipelineView, pipeline_view};
 use service::{CalledView, ServiceView, called, service_view};
 use site::{CronView, SiteView, cron_view, site_view};
@@ -19,10 +23,12 @@ use stores::{CacheView, DatabaseView, cache_view, database_view};
 use variables::{SecretView, VariableView, all_variables, secret_view, unique};
 
 pub(crate) use variables::POOL_VARIABLE;
+pub(crate) use watch::{WatchView, watch_view};
 
 use crate::render::DatabaseTarget;
 use crate::system::SystemSpec;
 use crate::tier::{Kind, Platform, Region, RequirementSet, Runtime, Service, TierSpec};
+use crate::watch::Watched;
 
 /// The page a template is filled from: a tier as one platform sees it, with only the services that run there.
 #[derive(Debug, Serialize)]
@@ -55,6 +61,8 @@ pub(crate) struct Page {
     render_regions: Vec<RegionView>,
     /// What keeps running in containers.
     services: Vec<ServiceView>,
+    /// The first of them the world calls.
+    first_web: Option<String>,
     /// What runs at set times.
     crons: Vec<CronView>,
     /// Files that are only sent, and what serverless platforms run.
@@ -73,6 +81,9 @@ pub(crate) struct Page {
     cache_name: String,
     /// Memory of the machine `compose.yaml` is for, in MiB.
     machine_memory_mib: Option<i128>,
+    /// What else runs there: the proxy, and what watches.
+    proxy: Option<HelperView>,
+    watchers: Option<WatchersView>,
     /// Files under `k8s/` that hold objects.
     k8s_files: Vec<String>,
     /// Regions of Vercel's functions; empty for its default.
@@ -83,6 +94,10 @@ pub(crate) struct Page {
     edge: Option<EdgeView>,
     /// What builds, tests and releases it.
     pipeline: PipelineView,
+    /// The project on Google Cloud.
+    project: Option<String>,
+    /// How it is watched; only on the pages of what watches.
+    watch: Option<WatchView>,
     /// The clusters of a tier in several regions; none where there is one, which `k8s/` is for.
     clusters: Vec<ClusterView>,
 }
@@ -171,6 +186,7 @@ pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
             .zip(services.clone().filter_map(|service| Some((service, service.running()?))))
             .map(|(index, (service, running))| service_view(&slug, spec, index, service, running, &variables))
             .collect(),
+        first_web: services.clone().find(|service| service.kind == Kind::Web).map(|service| service.name.clone()),
         crons: services
             .clone()
             .filter(|service| service.kind == Kind::Cron)
@@ -188,10 +204,16 @@ pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
         database: spec.database.as_ref().map(|db| database_view(&slug, spec, db, database)),
         cache: spec.cache.as_ref().map(cache_view),
         machine_memory_mib: spec.machine.as_ref().map(|machine| machine.memory.mebibytes()),
+        proxy: spec.machine.as_ref().and_then(|machine| machine.proxy.as_ref()).map(helper_view),
+        watchers: spec.machine.as_ref().and_then(|machine| machine.watchers.as_ref()).map(watchers_view),
         k8s_files: k8s_files.to_vec(),
         vercel_regions: spec.regions.vercel.iter().map(|region| region.name.clone()).collect(),
         deno: deno_view(spec),
         edge: spec.cdn.as_ref().map(|cdn| edge_view(&slug, spec, cdn)),
+        project: spec.google_cloud.as_ref().map(|google| google.project.clone()),
+        watch: Watched::new(system, tier, spec)
+            .filter(|_| matches!(platform, Some(Platform::Prometheus | Platform::CloudMonitoring)))
+            .map(|watched| watch_view(watched, &spec.domains)),
         clusters: clusters(&slug, spec),
     }
 }

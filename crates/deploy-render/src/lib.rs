@@ -20,6 +20,7 @@ mod system;
 mod templates;
 mod tier;
 mod validate;
+mod watch;
 mod write;
 mod yaml;
 
@@ -36,10 +37,11 @@ pub use system::{
 };
 pub use templates::{TemplateError, built_in_templates};
 pub use tier::{
-    Allowed, Cache, CacheProduct, CacheRule, Cdn, CdnPlan, Cluster, ClusterGateway, ClusterProvider, Database,
-    DatabaseSecret, DenoApp, DenoRegion, Domain, Engine, Eviction, GoogleCloud, Gpu, Health, Instance, Kind, Machine,
-    Monitoring, Platform, RateLimit, Region, Regions, Repository, RequirementSet, Requirements, Runtime, Scaling,
-    SecretRef, Service, ServiceResources, Shares, Shutdown, Source, Store, StoreProduct, TierSpec, Variable,
+    Allowed, Cache, CacheProduct, CacheRule, Cdn, CdnPlan, Channel, Channels, Cluster, ClusterGateway, ClusterProvider,
+    Database, DatabaseSecret, DenoApp, DenoRegion, Domain, Engine, Eviction, GoogleCloud, Gpu, Health, Helper,
+    Instance, Kind, Machine, Monitoring, Platform, RateLimit, Region, Regions, Repository, RequirementSet,
+    Requirements, Runtime, Scaling, SecretRef, Service, ServiceResources, Shares, Shutdown, Source, Store,
+    StoreProduct, TierSpec, Variable, Watchers,
 };
 pub use validate::SpecProblem;
 pub use write::{Before, Foreign, OnDisk, State, WriteError, Written, on_disk, restore, write};

@@ -95,7 +95,8 @@ const HOLDS_DATA: &[&str] = &[
     "SpannerDatabase",
 ];
 
-const KEEP_THE_OLD: &str = "leave it as it was, or make a second one and move there; --accept-irreversible does it";
+const KEEP_THE_OLD: &str = "leave it as it was, or make a second one and move there; to do it all the same: --accept-irreversible, in a \
+                            playbook `accept_irreversible: true`";
 
 /// What applying `after` where `before` was applied would do for good: file, object and field, why, what to do instead.
 /// A file that is no YAML is [`check`](crate::check())'s to report.

@@ -10,7 +10,8 @@ use crate::overlay::{self, OverlayError};
 use crate::set::{BadPath, RenderedSet};
 use crate::system::SystemSpec;
 use crate::templates::{TemplateError, Templates};
-use crate::tier::TierSpec;
+use crate::tier::{Platform, TierSpec};
+use crate::watch::{Watched, google};
 use crate::{argocd, config_connector, yaml};
 
 /// Which database the files refer to.
@@ -93,6 +94,11 @@ pub fn render(system: &SystemSpec, tier: &str, options: &RenderOptions) -> Resul
         }
         for (path, kustomization) in files.kustomizations {
             set.insert(&path, yaml::text(&kustomization)?)?;
+        }
+    }
+    if let Some(watched) = Watched::new(system, tier, spec).filter(|_| spec.has(Platform::CloudMonitoring)) {
+        for (file, text) in google::files(watched) {
+            set.insert(&file, text)?;
         }
     }
     let subject = Subject { system, tier, tier_title: title, spec, database: options.database, k8s_files: &k8s_files };

@@ -13,7 +13,8 @@ use tera::{Context, Tera};
 pub use fault::TemplateError;
 
 use crate::context::{Subject, page, shell_word};
-use crate::tier::{Kind, Platform, Runtime, TierSpec};
+use crate::tier::{Database, Engine, Kind, Platform, Runtime, TierSpec};
+use crate::watch::Scene;
 use crate::yaml;
 
 /// In an output's name, stands for each service's own: the template is filled once a service, which it sees as `service`.
@@ -56,6 +57,10 @@ static TEMPLATES: &[Template] = templates! {
     "docker/compose.yaml.tera" => "compose.yaml", Some(Platform::Compose), always;
     "docker/pgbouncer.ini.tera" => "docker/pgbouncer.ini", Some(Platform::Compose), has_pooler;
     "docker/redis.conf.tera" => "docker/redis.conf", Some(Platform::Compose), |tier| tier.cache.is_some();
+    "docker/nginx.conf.tera" => "docker/nginx.conf", Some(Platform::Compose), has_proxy;
+    "postgres/tuning.sql.tera" => "postgres/tuning.sql", None, own_postgres;
+    "postgres/tuning-undo.sql.tera" => "postgres/tuning-undo.sql", None, own_postgres;
+    "postgres/cloud-sql-flags.yaml.tera" => "postgres/cloud-sql-flags.yaml", None, has_cloud_sql;
     "render/render.yaml.tera" => "render.yaml", Some(Platform::Render), always;
     "k8s/kustomization.yaml.tera" => "k8s/kustomization.yaml", Some(Platform::Kubernetes), always;
     "cloudrun/service.yaml.tera" => "cloudrun/{service}.yaml", Some(Platform::CloudRun), always;
@@ -67,12 +72,56 @@ static TEMPLATES: &[Template] = templates! {
     "cloudflare/load-balancer.json.tera" => "cloudflare/load-balancer.json", Some(Platform::Cloudflare), has_balancer;
     "cloudflare/wrangler.jsonc.tera" => "cloudflare/wrangler.jsonc", Some(Platform::Cloudflare), has_assets;
     "github/release.yaml.tera" => ".github/workflows/release.yaml", Some(Platform::GithubActions), always;
+    "monitoring/rules.yml.tera" => "monitoring/rules.yml", Some(Platform::Prometheus), always;
+    "monitoring/rules_test.yml.tera" => "monitoring/rules_test.yml", Some(Platform::Prometheus), always;
+    "monitoring/rules_long_test.yml.tera" => "monitoring/rules_long_test.yml", Some(Platform::Prometheus), always;
+    "monitoring/cases.yml.tera" => "included by rules_test.yml and rules_long_test.yml", Some(Platform::Prometheus), never;
+    "monitoring/missing.yml.tera" => "monitoring/missing.yml", Some(Platform::Prometheus), always;
+    "monitoring/groups.yml.tera" => "included by rules.yml and rules.yaml", Some(Platform::Prometheus), never;
+    "monitoring/missing_group.yml.tera" => "included by missing.yml and rules.yaml", Some(Platform::Prometheus), never;
+    "monitoring/rules.yaml.tera" => "monitoring/rules.yaml", Some(Platform::Prometheus), in_cluster;
+    "monitoring/scrape.yaml.tera" => "monitoring/scrape.yaml", Some(Platform::Prometheus), in_cluster;
+    "monitoring/kustomization.yaml.tera" => "monitoring/kustomization.yaml", Some(Platform::Prometheus), in_cluster;
+    "cloudmonitoring/README.md.tera" => "cloud-monitoring/README.md", Some(Platform::CloudMonitoring), always;
+    "monitoring/missing_test.yml.tera" => "monitoring/missing_test.yml", Some(Platform::Prometheus), always;
+    "monitoring/alertmanager.yml.tera" => "monitoring/alertmanager.yml", Some(Platform::Prometheus), always;
+    "monitoring/dashboard.json.tera" => "monitoring/dashboard.json", Some(Platform::Prometheus), always;
+    "monitoring/RUNBOOK.md.tera" => "monitoring/RUNBOOK.md", Some(Platform::Prometheus), always;
+    "monitoring/prometheus.yml.tera" => "monitoring/prometheus.yml", Some(Platform::Prometheus), on_machine;
+    "monitoring/blackbox.yml.tera" => "monitoring/blackbox.yml", Some(Platform::Prometheus), on_machine;
     "env/env.example.tera" => ".env.example", None, always;
     "docs/ROLLBACK.md.tera" => "ROLLBACK.md", None, always;
 };
 
 fn always(_: &TierSpec) -> bool {
     true
+}
+
+/// Of what other templates include.
+fn never(_: &TierSpec) -> bool {
+    false
+}
+
+fn on_machine(tier: &TierSpec) -> bool {
+    Scene::of(tier) == Scene::Machine
+}
+
+fn has_proxy(tier: &TierSpec) -> bool {
+    tier.machine.as_ref().is_some_and(|machine| machine.proxy.is_some())
+}
+
+/// A server whose parameters are ours to set.
+fn own_postgres(tier: &TierSpec) -> bool {
+    let own = |database: &Database| database.engine == Engine::SelfHosted && database.memory.is_some();
+    tier.database.as_ref().is_some_and(own)
+}
+
+fn has_cloud_sql(tier: &TierSpec) -> bool {
+    tier.database.as_ref().is_some_and(|database| database.engine == Engine::CloudSql)
+}
+
+fn in_cluster(tier: &TierSpec) -> bool {
+    Scene::of(tier) == Scene::Cluster
 }
 
 fn builds(tier: &TierSpec, runtime: Runtime) -> bool {

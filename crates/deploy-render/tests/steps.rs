@@ -164,6 +164,45 @@ async fn a_user_template_with_something_wrong_blocks_before_anything_is_written(
     assert!(!run.out().exists());
 }
 
+#[tokio::test]
+async fn what_the_platform_never_takes_back_needs_a_word() {
+    let run = Run::new();
+    let (own, cx) = (run.dir.path().join("own"), run.context("render"));
+    fs::create_dir(&own).unwrap();
+    let step = |overlay: Option<&str>, accepted: bool| {
+        let mut with = run.with("target");
+        if let Some(text) = overlay {
+            fs::write(own.join("render.yaml"), text).unwrap();
+            with["overlays"] = json!(own);
+        }
+        with["accept_irreversible"] = json!(accepted);
+        action("render.write", &with).unwrap().unwrap_or_else(|failure| panic!("{failure}"))
+    };
+    let first = step(None, false);
+    let before = pending(&*first, &cx).await;
+    first.apply(&cx, &before).await.unwrap();
+    let there = files(&run.out());
+
+    let moved = "services: [{name: oviya-api, region: ohio}]\n";
+    let refused = step(Some(moved), false);
+    let preview = refused.preview(&cx).await.unwrap();
+    let [finding] = preview.findings.as_slice() else { panic!("{:#?}", preview.findings) };
+    assert_eq!(finding.severity, Severity::Blocks);
+    assert!(finding.object.contains("Render service oviya-api region"), "{finding:?}");
+    assert!(finding.remedy.contains("accept_irreversible: true"), "{finding:?}");
+    let before = pending(&*refused, &cx).await;
+    assert_eq!(refused.apply(&cx, &before).await.unwrap_err().kind, FailureKind::Blocked);
+    assert_eq!(files(&run.out()), there);
+
+    let accepted = step(Some(moved), true);
+    assert_eq!(accepted.preview(&cx).await.unwrap().findings[0].severity, Severity::Changes);
+    accepted.apply(&cx, &before).await.unwrap();
+    accepted.verify(&cx).await.unwrap();
+    assert!(fs::read_to_string(run.out().join("render.yaml")).unwrap().contains("region: ohio"));
+    accepted.undo(&cx, &before).await.unwrap();
+    assert_eq!(files(&run.out()), there);
+}
+
 #[test]
 fn only_takes_its_own_name_and_arguments() {
     assert!(inspect("pg.copy", &json!({})).is_none());

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::check::check;
 use crate::diff::{Change, diff};
+use crate::one_way::one_way;
 use crate::render::{DatabaseTarget, RenderError, RenderOptions, render};
 use crate::set::RenderedSet;
 use crate::system::{SpecError, SystemSpec};
@@ -32,6 +33,12 @@ pub(super) struct RenderWrite {
     /// A folder with templates that replace built-in ones.
     #[serde(default)]
     templates: Option<PathBuf>,
+    /// A folder with partial files that change rendered ones.
+    #[serde(default)]
+    overlays: Option<PathBuf>,
+    /// Whether changes may happen that a platform refuses or never takes back.
+    #[serde(default)]
+    accept_irreversible: bool,
 }
 
 impl RenderWrite {
@@ -48,7 +55,8 @@ impl RenderWrite {
 
     fn render(&self, database: DatabaseTarget) -> Result<RenderedSet, Failure> {
         let system = SystemSpec::load(&self.system_file)?;
-        let options = RenderOptions { database, templates_dir: self.templates.clone(), overlays_dir: None };
+        let options =
+            RenderOptions { database, templates_dir: self.templates.clone(), overlays_dir: self.overlays.clone() };
         render(&system, &self.tier, &options).map_err(Failure::from)
     }
 
@@ -95,6 +103,8 @@ impl Inspect for RenderWrite {
             findings.push(foreign_finding(&WriteError::Foreign { out, foreign: foreign.clone() }));
         }
         let (baseline, place) = self.baseline(&there)?;
+        let severity = if self.accept_irreversible { Severity::Changes } else { Severity::Blocks };
+        findings.extend(one_way(&baseline, &set).into_iter().map(|problem| Finding { severity, ..finding(problem) }));
         let (changes, bytes) = changes(&baseline, &set, &place);
         let undo = match &there {
             OnDisk::Nothing if self.database == DatabaseTarget::Source => format!("remove {}", self.out.display()),
@@ -121,7 +131,13 @@ impl Action for RenderWrite {
         let before = from_value(before)?;
         let set = self.render(self.database)?;
         if let Some(problem) = check(&set).into_iter().next() {
-            return Err(Failure::new(FailureKind::Blocked, problem.file, problem.message, problem.remedy));
+            return Err(blocked(problem));
+        }
+        if let OnDisk::Ours(there) = on_disk(&self.out)?
+            && !self.accept_irreversible
+            && let Some(problem) = one_way(&there, &set).into_iter().next()
+        {
+            return Err(blocked(problem));
         }
         let written = write::write(&set, &self.out, &Self::keep_dir(cx)?, &before)?;
         Ok(json!({
@@ -185,6 +201,11 @@ fn changed_lines(unified: &str) -> (usize, usize) {
     // The first two lines are the names.
     let count = |mark: char| unified.lines().skip(2).filter(|line| line.starts_with(mark)).count();
     (count('-'), count('+'))
+}
+
+fn blocked(problem: crate::check::Problem) -> Failure {
+    let finding = finding(problem);
+    Failure::new(FailureKind::Blocked, finding.object, finding.message, finding.remedy)
 }
 
 fn finding(problem: crate::check::Problem) -> Finding {

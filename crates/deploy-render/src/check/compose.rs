@@ -122,7 +122,7 @@ fn check_mounts(set: &RenderedSet, at: &str, service: &Value, report: &mut Repor
 }
 
 /// Docker's sizes, in MiB rounded up.
-fn mebibytes(text: &str) -> Option<u64> {
+pub(super) fn mebibytes(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().ok()?;
     let shift = match text[digits.len()..].to_ascii_lowercase().trim_end_matches('b').trim_end_matches('i') {

@@ -18,6 +18,8 @@ pub(super) struct ServiceView {
     /// The command as one line, quoted for a shell where needed.
     command_line: String,
     port: u16,
+    /// Whether answers stay open.
+    streams: bool,
     readiness: String,
     liveness: String,
     startup_seconds: u32,
@@ -105,6 +107,7 @@ pub(super) fn service_view(
         command: service.command.clone(),
         command_line: command_line(&service.command),
         port,
+        streams: service.streams,
         readiness: health.readiness.clone(),
         liveness: health.liveness.clone(),
         startup_seconds: health.startup_seconds,

@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::docker_memory;
+use super::tuning::{ParameterView, parameters};
 use crate::render::DatabaseTarget;
-use crate::tier::{Allowed, Cache, Database, Eviction, TierSpec};
+use crate::tier::{Allowed, Cache, Database, Engine, Eviction, Platform, TierSpec};
 
 #[derive(Debug, Serialize)]
 pub(super) struct DatabaseView {
@@ -42,10 +43,26 @@ pub(super) struct DatabaseView {
     local_data_path: String,
     pooler_image: Option<String>,
     pooler_memory: String,
-    /// Server connections of the pooler: what is left of `max_connections` for one database.
-    pooler_server_connections: u32,
-    /// Client connections of the pooler.
-    pooler_client_connections: u32,
+    pool: PoolView,
+    /// Parameters of the server that differ from PostgreSQL's own.
+    parameters: Vec<ParameterView>,
+}
+
+/// How many connections the pooler of `compose.yaml` has, and why.
+#[derive(Debug, Serialize)]
+struct PoolView {
+    /// What PostgreSQL allows there.
+    max_connections: u32,
+    /// Left for people, backups, exporters and a migration.
+    reserved: u32,
+    /// The pool itself, and what is added for clients that waited.
+    size: u32,
+    reserve_size: u32,
+    /// Processes there, and connections they open at most together.
+    processes: u32,
+    wanted: u32,
+    /// Clients it takes: twice as many, for a restart's overlap.
+    max_clients: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -100,8 +117,27 @@ pub(super) fn database_view(system: &str, spec: &TierSpec, db: &Database, of: Da
         local_data_path: format!("/var/lib/postgresql{}", if db.version >= 18 { "" } else { "/data" }),
         pooler_image: db.pooler_image.clone(),
         pooler_memory: POOLER_MEMORY.to_owned(),
-        pooler_server_connections: LOCAL_MAX_CONNECTIONS - LOCAL_RESERVED_CONNECTIONS,
-        pooler_client_connections: LOCAL_MAX_CONNECTIONS * 10,
+        pool: pool(spec, db),
+        parameters: parameters(db),
+    }
+}
+
+fn pool(spec: &TierSpec, db: &Database) -> PoolView {
+    // What stands in for a service of a cloud has PostgreSQL's own default, not the service's.
+    let max_connections = if db.engine == Engine::SelfHosted { db.max_connections } else { LOCAL_MAX_CONNECTIONS };
+    let available = max_connections.saturating_sub(LOCAL_RESERVED_CONNECTIONS).max(1);
+    let reserve_size = available / 10;
+    let here = |service: &&crate::tier::Service| service.runs_on(Platform::Compose) && service.running().is_some();
+    let processes = u32::try_from(spec.services.iter().filter(here).count()).unwrap_or(u32::MAX);
+    let wanted = processes.saturating_mul(db.pool_size);
+    PoolView {
+        max_connections,
+        reserved: LOCAL_RESERVED_CONNECTIONS,
+        size: available - reserve_size,
+        reserve_size,
+        processes,
+        wanted,
+        max_clients: wanted.saturating_mul(2).max(100),
     }
 }
 

@@ -72,6 +72,16 @@ impl fmt::Display for Op {
 }
 
 impl Op {
+    /// The comparison that holds exactly when this one does not.
+    pub fn negated(self) -> Self {
+        match self {
+            Self::AtLeast => Self::LessThan,
+            Self::MoreThan => Self::AtMost,
+            Self::AtMost => Self::MoreThan,
+            Self::LessThan => Self::AtLeast,
+        }
+    }
+
     /// Whether `left op right` holds.
     pub fn holds(self, left: f64, right: f64) -> bool {
         match self {

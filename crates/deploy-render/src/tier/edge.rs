@@ -120,4 +120,30 @@ pub struct Monitoring {
     pub gate_for: Span,
     /// Why so long.
     pub note: String,
+    /// Who is told, by how soon somebody must look.
+    pub channels: Channels,
+}
+
+/// Where alerts go, by severity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Channels {
+    /// For what can't wait until morning.
+    pub page: Channel,
+    /// For working hours.
+    pub ticket: Channel,
+    /// For the next review.
+    pub notice: Channel,
+}
+
+/// A way to tell somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// PagerDuty, which wakes people.
+    Pagerduty,
+    /// Opsgenie, which wakes people.
+    Opsgenie,
+    /// A channel of Slack.
+    Slack,
 }

@@ -31,6 +31,9 @@ pub struct Service {
     /// Where it listens, also when only probes call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// Whether answers stay open: WebSocket or server-sent events, which a proxy must not hold back or cut.
+    #[serde(default)]
+    pub streams: bool,
     /// Services it calls; each becomes a variable such as `AI_SERVICE_HOSTPORT`.
     #[serde(default)]
     pub calls: Vec<String>,

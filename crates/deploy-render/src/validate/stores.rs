@@ -2,7 +2,7 @@
 
 use super::names::Validator;
 use super::service::service_plan;
-use crate::tier::{Cache, Database, Platform, TierSpec};
+use crate::tier::{Cache, Database, Kind, Platform, TierSpec};
 
 /// Connections a server keeps for superusers, monitoring and a migration.
 const RESERVED_CONNECTIONS: u32 = 20;
@@ -148,19 +148,36 @@ fn machine(v: &mut Validator, spec: &TierSpec) {
     {
         v.add("cache.local_image", needs, "name the image that is the cache there, and its local_memory");
     }
+    for (at, helper) in machine.helpers() {
+        v.image(&format!("machine.{at}.image"), &helper.image);
+    }
+    let called = |service: &crate::tier::Service| {
+        service.runs_on(Platform::Compose) && matches!(service.kind, Kind::Web | Kind::Static)
+    };
+    if machine.proxy.is_none() && spec.services.iter().any(called) {
+        v.add(
+            "machine.proxy",
+            "the world calls services, and nothing stands before them",
+            "name nginx's image and memory",
+        );
+    }
+    if machine.watchers.is_none() && spec.has(Platform::Prometheus) && !spec.has(Platform::Kubernetes) {
+        v.add("machine.watchers", "Prometheus watches the machine, and nothing runs it", "name its images and memory");
+    }
     let here = spec.services.iter().filter(|service| service.runs_on(Platform::Compose));
     let limit =
         |service: &crate::tier::Service| service.running().map(|running| running.resources.limits.memory.bytes());
     let services: i128 = here.filter_map(limit).sum();
     let database = machine.database_memory.iter();
     let cache = spec.cache.iter().filter_map(|cache| cache.local_memory.as_ref());
-    let stores: i128 = database.chain(cache).map(k8s_templates::Quantity::bytes).sum();
+    let helpers = machine.helpers().into_iter().map(|(_, helper)| &helper.memory);
+    let stores: i128 = database.chain(cache).chain(helpers).map(k8s_templates::Quantity::bytes).sum();
     let mib = |bytes: i128| bytes >> 20;
     if services + stores > machine.memory.bytes() {
         v.add(
             "machine.memory",
             format!(
-                "the services may take {} MiB and the data stores {} MiB, the machine has {} MiB",
+                "the services may take {} MiB and what runs beside them {} MiB, the machine has {} MiB",
                 mib(services),
                 mib(stores),
                 machine.memory.mebibytes()

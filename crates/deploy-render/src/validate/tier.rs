@@ -47,6 +47,7 @@ pub(super) fn tier_spec(v: &mut Validator, spec: &TierSpec) {
 /// What a platform can't do without.
 fn platforms(v: &mut Validator, spec: &TierSpec) {
     let needs = [
+        (Platform::CloudMonitoring, "google_cloud", spec.google_cloud.is_some(), "name the project"),
         (Platform::Compose, "machine", spec.machine.is_some(), "say how much memory the machine has"),
         (Platform::Compose, "platforms", spec.has(Platform::Docker), "add docker, which builds the images"),
         (Platform::Render, "platforms", spec.has(Platform::Docker), "add docker, which builds the images"),

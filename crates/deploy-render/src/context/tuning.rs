@@ -1,0 +1,91 @@
+//! Parameters of PostgreSQL, from the memory and processors it has.
+
+use serde::Serialize;
+
+use crate::tier::Database;
+
+/// A parameter that differs from PostgreSQL's default.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ParameterView {
+    name: String,
+    /// With its unit, as `alter system` takes it.
+    value: String,
+    /// Why this value.
+    why: String,
+    /// Whether it takes effect only after a restart.
+    restart: bool,
+}
+
+/// Parameters that only take effect after a restart, of those we and our guides set.
+const NEEDS_RESTART: [&str; 6] = [
+    "huge_pages",
+    "max_connections",
+    "max_worker_processes",
+    "shared_buffers",
+    "shared_preload_libraries",
+    "wal_buffers",
+];
+
+/// Parameters of a server, sorted so that those without a restart come first; what the tier sets itself wins.
+///
+/// Empty where its memory is not known: nothing follows from nothing.
+pub(super) fn parameters(database: &Database) -> Vec<ParameterView> {
+    let Some(memory) = &database.memory else { return Vec::new() };
+    let mib = u64::try_from(memory.mebibytes()).unwrap_or(0);
+    let connections = u64::from(database.max_connections.max(1));
+    let shared = mib / 4;
+    let megabytes = |value: u64| format!("{value}MB");
+    let mut found: Vec<(String, String, String)> = Vec::new();
+    let mut set = |name: &str, value: String, why: &str| found.push((name.to_owned(), value, why.to_owned()));
+    set("shared_buffers", megabytes(shared), "a quarter of the memory");
+    set("effective_cache_size", megabytes(mib * 3 / 4), "three quarters: its own buffers and the system's file cache");
+    set(
+        "maintenance_work_mem",
+        megabytes((mib / 16).clamp(64, 2048)),
+        "a sixteenth; vacuum and index builds run a few at a time",
+    );
+    set(
+        "work_mem",
+        megabytes(((mib - shared) / (3 * connections)).clamp(4, 256)),
+        "what is left, for every connection's sorts, three times over",
+    );
+    set("max_wal_size", if mib >= 2048 { "4GB" } else { "2GB" }.to_owned(), "fewer checkpoints under load");
+    set("wal_compression", "on".to_owned(), "less to write for a little processor time");
+    set("random_page_cost", "1.1".to_owned(), "a solid-state disk reads anywhere as fast");
+    set("effective_io_concurrency", "200".to_owned(), "a solid-state disk answers many reads at a time");
+    set(
+        "autovacuum_vacuum_scale_factor",
+        "0.05".to_owned(),
+        "large tables are vacuumed before a fifth of them is dead",
+    );
+    set("autovacuum_analyze_scale_factor", "0.02".to_owned(), "and their statistics stay fresh");
+    set("idle_in_transaction_session_timeout", "10min".to_owned(), "a forgotten transaction stops vacuum");
+    set("log_min_duration_statement", "500ms".to_owned(), "slow statements are in the log");
+    set("log_lock_waits", "on".to_owned(), "and so is who waits for a lock");
+    set("log_temp_files", "10MB".to_owned(), "and sorts that did not fit work_mem");
+    set("max_connections", database.max_connections.to_string(), "the pools of all programs and 20 for people fit");
+    set("shared_preload_libraries", "pg_stat_statements".to_owned(), "which statements take the time");
+    if let Some(vcpu) = database.vcpu {
+        set("max_worker_processes", vcpu.max(8).to_string(), "parallel queries and extensions");
+        set("max_parallel_workers", vcpu.to_string(), "one a processor");
+        set(
+            "max_parallel_workers_per_gather",
+            (vcpu / 2).clamp(1, 4).to_string(),
+            "half, so that one query leaves room",
+        );
+        set("max_parallel_maintenance_workers", (vcpu / 2).clamp(1, 4).to_string(), "index builds");
+    }
+    for (name, value) in &database.parameters {
+        found.retain(|(other, ..)| other != name);
+        found.push((name.clone(), value.clone(), "the tier's own".to_owned()));
+    }
+    let mut views: Vec<ParameterView> = found
+        .into_iter()
+        .map(|(name, value, why)| {
+            let restart = NEEDS_RESTART.contains(&name.as_str());
+            ParameterView { name, value, why, restart }
+        })
+        .collect();
+    views.sort_by_key(|view| view.restart);
+    views
+}
