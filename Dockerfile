@@ -2,7 +2,7 @@
 #
 # tierlift itself:
 #   docker build --tag tierlift:0.1.0 .
-#   docker run --rm --read-only --tmpfs /tmp --volume "$PWD:/work" --user "$(id -u):$(id -g)" tierlift:0.1.0 tiers
+#   docker run --rm --read-only --tmpfs /tmp --volume "$PWD:/data" --user "$(id -u):$(id -g)" tierlift:0.1.0 tiers
 #
 # The programs of PostgreSQL that it reads a schema with (`pg_dump`, `pg_restore`) are not in it, because they must be at
 # least as new as the servers: mount their folder, or build on this image, and name it in TIERLIFT_PG_BIN.
@@ -26,7 +26,7 @@ COPY --from=build /usr/local/bin/tierlift /usr/local/bin/tierlift
 COPY playbooks /usr/share/tierlift/playbooks
 ENV TIERLIFT_PLAYBOOKS=/usr/share/tierlift/playbooks
 # Runs, journals and plans are written below it: mount a folder that is kept.
-WORKDIR /work
+WORKDIR /data
 # A number, because Kubernetes can't tell from a name that it is not root.
 USER 10001:10001
 STOPSIGNAL SIGTERM

@@ -86,10 +86,6 @@ pub(crate) struct Page {
     watchers: Option<WatchersView>,
     /// Files under `k8s/` that hold objects.
     k8s_files: Vec<String>,
-    /// The project on Google Cloud.
-    project: Option<String>,
-    /// How it is watched; only on the pages of what watches.
-    watch: Option<WatchView>,
     /// Regions of Vercel's functions; empty for its default.
     vercel_regions: Vec<String>,
     /// The app on Deno Deploy, where there is one.
@@ -98,6 +94,10 @@ pub(crate) struct Page {
     edge: Option<EdgeView>,
     /// What builds, tests and releases it.
     pipeline: PipelineView,
+    /// The project on Google Cloud.
+    project: Option<String>,
+    /// How it is watched; only on the pages of what watches.
+    watch: Option<WatchView>,
     /// The clusters of a tier in several regions; none where there is one, which `k8s/` is for.
     clusters: Vec<ClusterView>,
 }
@@ -207,13 +207,13 @@ pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
         proxy: spec.machine.as_ref().and_then(|machine| machine.proxy.as_ref()).map(helper_view),
         watchers: spec.machine.as_ref().and_then(|machine| machine.watchers.as_ref()).map(watchers_view),
         k8s_files: k8s_files.to_vec(),
+        vercel_regions: spec.regions.vercel.iter().map(|region| region.name.clone()).collect(),
+        deno: deno_view(spec),
+        edge: spec.cdn.as_ref().map(|cdn| edge_view(&slug, spec, cdn)),
         project: spec.google_cloud.as_ref().map(|google| google.project.clone()),
         watch: Watched::new(system, tier, spec)
             .filter(|_| matches!(platform, Some(Platform::Prometheus | Platform::CloudMonitoring)))
             .map(|watched| watch_view(watched, &spec.domains)),
-        vercel_regions: spec.regions.vercel.iter().map(|region| region.name.clone()).collect(),
-        deno: deno_view(spec),
-        edge: spec.cdn.as_ref().map(|cdn| edge_view(&slug, spec, cdn)),
         clusters: clusters(&slug, spec),
     }
 }

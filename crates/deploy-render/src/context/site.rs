@@ -19,8 +19,8 @@ pub(super) struct SiteView {
     build: Option<String>,
     /// The folder with what is sent, below `root`.
     publish: Option<String>,
-    /// The same from the repository's root.
-    publish_path: String,
+    /// Where that folder is, from the application's root.
+    files: String,
     /// Version of the language it is built with.
     version: Option<String>,
     /// The folder of files named after their content, below `publish`.
@@ -72,7 +72,7 @@ pub(super) fn site_view(
         root: source.root.clone(),
         build: source.build.clone(),
         publish: source.publish.clone(),
-        publish_path: [&source.root, &source.publish].into_iter().flatten().cloned().collect::<Vec<_>>().join("/"),
+        files: [&source.root, &source.publish].into_iter().flatten().cloned().collect::<Vec<_>>().join("/"),
         version: source.language_version().map(str::to_owned),
         hashed: source.hashed.clone(),
         single_page: source.single_page,
