@@ -70,7 +70,7 @@ fn kind(path: &str) -> Option<FileKind> {
         "wrangler.jsonc" => FileKind::Schema("wrangler-cli.json"),
         "cloudbuild.yaml" => FileKind::Schema("cloudbuild-json.json"),
         _ if path.starts_with("cloudrun/") => FileKind::Schema("cloud-run-spec-v1.json"),
-        // Bodies of Cloudflare's API, which has no schema to check them with; `check/cloudflare.rs` does.
+        // Bodies of Cloudflare's API, which has no schema to check them with; `check/web.rs` does.
         _ if path.starts_with("cloudflare/") => FileKind::Unchecked,
         // Docker's own reading of it is by its first build; .env.example and ROLLBACK.md are for people.
         "Dockerfile.dockerignore" | ".env.example" | "ROLLBACK.md" => FileKind::Unchecked,
