@@ -10,11 +10,9 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
+use common::programs::{accepts, copy, folder_with, missing, program, refuses, run, schemas, starts, tools};
 use serde_json::Value;
 
 /// What a file is, by its path within a set.
@@ -109,69 +107,6 @@ fn files_of(wanted: FileKind) -> Vec<PathBuf> {
     files
 }
 
-/// A program's command, from what `cargo xtask test` installed or from the system.
-fn program(name: &str) -> Option<Command> {
-    let python = tools().join("python");
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = [python.join("bin")].into_iter().chain(std::env::split_paths(&path)).chain(["/usr/sbin".into()]);
-    let found = folders.map(|dir| dir.join(name)).find(|program| program.is_file());
-    let Some(found) = found else { return missing(name) };
-    let mut command = Command::new(found);
-    command.env("PYTHONPATH", python).stdin(Stdio::null());
-    Some(command)
-}
-
-fn missing<T>(name: &str) -> Option<T> {
-    assert!(
-        std::env::var("TIERLIFT_VALIDATORS").as_deref() != Ok("required"),
-        "{name} is not there, and every validator is required here"
-    );
-    eprintln!("skipped: {name} is not there; `cargo xtask test` installs it");
-    None
-}
-
-fn tools() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools")
-}
-
-/// The schemas of platforms without a program of their own; they are not ours to ship.
-fn schemas() -> Option<PathBuf> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/schemas");
-    if dir.is_dir() {
-        return Some(dir);
-    }
-    eprintln!("skipped: the schemas are not there ({})", dir.display());
-    None
-}
-
-/// What a command says of a file it takes.
-#[track_caller]
-fn accepts(command: &mut Command) -> String {
-    let (ok, said) = run(command);
-    assert!(ok, "{command:?}:\n{said}");
-    said
-}
-
-#[track_caller]
-fn refuses(command: &mut Command, expect: &str) {
-    let (ok, said) = run(command);
-    assert!(!ok && said.contains(expect), "{command:?} should say `{expect}`:\n{said}");
-}
-
-fn run(command: &mut Command) -> (bool, String) {
-    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
-}
-
-/// A folder with one file.
-fn folder_with(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join(name);
-    fs::write(&path, text).unwrap();
-    (dir, path)
-}
-
 #[test]
 fn every_file_is_of_a_kind() {
     let unknown: BTreeSet<String> =
@@ -238,13 +173,6 @@ fn written(objects: &[Value]) -> (tempfile::TempDir, Vec<PathBuf>) {
     };
     let files = objects.iter().enumerate().map(write).collect();
     (dir, files)
-}
-
-fn copy(command: &Command) -> Command {
-    let mut copy = Command::new(command.get_program());
-    copy.args(command.get_args());
-    copy.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    copy
 }
 
 #[test]
@@ -472,33 +400,4 @@ fn pgbouncer_starts() {
     let (dir, broken) = folder_with("pgbouncer.ini", "[databases]\n[pgbouncer]\npool_mode = forever\n");
     fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     refuses(copy(&command).args(user).arg(broken), "invalid value \"forever\"");
-}
-
-/// Runs a server until it says that it is up (in either of two versions' words), then ends it; it also ends with this test.
-#[track_caller]
-fn starts(mut command: Command, ready: &str, or: &str) {
-    let both = || {
-        // SAFETY: prctl and dup2 may be called between fork and exec, and touch nothing of the parent's.
-        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == -1 || libc::dup2(1, 2) == -1 } {
-            return Err(std::io::Error::last_os_error());
-        }
-        Ok(())
-    };
-    // SAFETY: see above.
-    unsafe { command.pre_exec(both) };
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    let mut is_up = false;
-    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-        let line = line.unwrap();
-        said.push_str(&line);
-        said.push('\n');
-        if line.contains(ready) || line.contains(or) {
-            is_up = true;
-            break;
-        }
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(is_up, "{command:?} did not start:\n{said}");
 }

@@ -1,6 +1,8 @@
 //! What the tests of this crate share.
 #![allow(dead_code, reason = "every test file uses its own part of it")]
 
+pub mod programs;
+
 use std::path::{Path, PathBuf};
 
 use deploy_render::{DatabaseTarget, RenderOptions, SystemSpec};
