@@ -25,7 +25,7 @@ pub fn run(global: &Global, args: &RenderArgs) -> Result<u8, Failure> {
         return Err(Failure::new(
             FailureKind::Blocked,
             format!("tier {}", args.tier),
-            format!("{} problems in the rendered files", problems.len()),
+            format!("{} in the rendered files", counted(problems.len(), "problem")),
             "mend the tier's `render` section in system.yaml, or your templates; nothing was written",
         ));
     }
@@ -59,7 +59,7 @@ pub fn run(global: &Global, args: &RenderArgs) -> Result<u8, Failure> {
         return Err(Failure::new(
             FailureKind::Blocked,
             format!("folder {}", out.display()),
-            format!("{} changes that the platform refuses or never takes back", for_good.len()),
+            format!("{} that the platform refuses or never takes back", counted(for_good.len(), "change")),
             "leave those as they were, or say --accept-irreversible; nothing was written",
         ));
     }
@@ -82,6 +82,10 @@ fn write(global: &Global, set: &RenderedSet, out: &Path) -> Result<(), Failure> 
         talk(format_args!("the files that were there are kept in {}", keep.display()));
     }
     Ok(())
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn tell(json: bool, event: &str, problems: &[Problem]) {
