@@ -6,6 +6,7 @@ use k8s_templates::{
     redis_instance, spanner,
 };
 
+use crate::context::cloud_sql_flags;
 use crate::kubernetes::{Files, Home, Kustomization, external_secrets, google_account_id};
 use crate::render::DatabaseTarget;
 use crate::tier::{CacheProduct, Database, Engine, Instance, Platform, Region, Service, StoreProduct};
@@ -64,8 +65,14 @@ fn database(home: &Home, place: &Place) -> Vec<Object> {
 /// None when it lacks something, which validation refuses.
 fn postgres(home: &Home, database: &Database) -> Option<Postgres> {
     let instance = database.instance.as_ref()?;
-    let mut flags = database.parameters.clone();
-    flags.insert("max_connections".to_owned(), database.max_connections.to_string());
+    let flags = match database.engine {
+        Engine::CloudSql => cloud_sql_flags(database).into_iter().map(|(name, (value, _))| (name, value)).collect(),
+        _ => {
+            let mut flags = database.parameters.clone();
+            flags.insert("max_connections".to_owned(), database.max_connections.to_string());
+            flags
+        }
+    };
     Some(Postgres {
         name: instance.name.clone(),
         region: home_region(home)?.name.clone(),

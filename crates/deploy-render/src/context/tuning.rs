@@ -1,5 +1,7 @@
 //! Parameters of PostgreSQL, from the memory and processors it has.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::tier::Database;
@@ -25,6 +27,29 @@ const NEEDS_RESTART: [&str; 6] = [
     "shared_preload_libraries",
     "wal_buffers",
 ];
+
+/// What we set besides `max_connections` on a Cloud SQL instance, which sizes its memory by itself: flag, value, why.
+const CLOUD_SQL: [(&str, &str, &str); 8] = [
+    ("random_page_cost", "1.1", "its disks find a page anywhere as fast as the next one"),
+    ("log_min_duration_statement", "500", "milliseconds: slow statements are in the log"),
+    ("log_lock_waits", "on", "who waits for whom is in the log"),
+    ("log_temp_files", "10240", "KiB: sorts that did not fit work_mem"),
+    ("idle_in_transaction_session_timeout", "600000", "milliseconds: a forgotten transaction stops vacuum"),
+    ("autovacuum_vacuum_scale_factor", "0.05", "large tables are vacuumed before a fifth of them is dead"),
+    ("autovacuum_analyze_scale_factor", "0.02", "and analysed before a tenth of them changed"),
+    ("track_io_timing", "on", "plans and statistics say how long reading took"),
+];
+
+/// Flags of a Cloud SQL instance, by name; what the tier sets itself wins. Value, and why.
+pub(crate) fn cloud_sql_flags(database: &Database) -> BTreeMap<String, (String, String)> {
+    let flag = |(name, value, why): (&str, &str, &str)| (name.to_owned(), (value.to_owned(), why.to_owned()));
+    let mut flags: BTreeMap<_, _> = CLOUD_SQL.into_iter().map(flag).collect();
+    let own = database.parameters.iter();
+    flags.extend(own.map(|(name, value)| (name.clone(), (value.clone(), "the tier's own".to_owned()))));
+    let connections = (database.max_connections.to_string(), "as many as the services' pools take".to_owned());
+    flags.insert("max_connections".to_owned(), connections);
+    flags
+}
 
 /// Parameters of a server, sorted so that those without a restart come first; what the tier sets itself wins.
 ///

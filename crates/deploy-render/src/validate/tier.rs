@@ -39,6 +39,9 @@ pub(super) fn tier_spec(v: &mut Validator, spec: &TierSpec) {
     }
     calls(v, spec);
     domains(v, spec);
+    if let Some(google) = &spec.google_cloud {
+        project(v, &google.project);
+    }
     environment(v, spec, &names);
     stores::stores(v, spec);
     web::web(v, spec);
@@ -204,6 +207,18 @@ fn kind_word(kind: Kind) -> &'static str {
         Kind::Cron => "cron job",
         Kind::Job => "job",
         Kind::Static => "set of files",
+    }
+}
+
+/// Rules of Google Cloud's Resource Manager.
+fn project(v: &mut Validator, id: &str) {
+    let is_fine = (6..=30).contains(&id.len())
+        && id.starts_with(|c: char| c.is_ascii_lowercase())
+        && !id.ends_with('-')
+        && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !is_fine {
+        let message = format!("`{id}` can be no project's id");
+        v.add("google_cloud.project", message, "6 to 30 lower-case letters, digits and hyphens, a letter first");
     }
 }
 

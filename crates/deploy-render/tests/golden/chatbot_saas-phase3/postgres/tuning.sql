@@ -48,3 +48,7 @@ select name, setting, unit
 from pg_settings
 where pending_restart
 order by name;
+
+-- After that restart, once, in the database itself, for pg_stat_statements to count there:
+--
+--   create extension if not exists pg_stat_statements;
