@@ -203,6 +203,12 @@ fn broken_specs() {
     );
     refuses("chatbot_saas", "page: pagerduty", "page: pigeon", "", "pigeon");
     refuses("chatbot_saas", "metric: memory_pct", "metric: memory_percent", "trigger.any_of[0]", "memory_percent");
-    refuses("oviya", "google_cloud: {project: oviya-prod, network: default}", "", "google_cloud", "can't do without it");
+    refuses(
+        "oviya",
+        "google_cloud: {project: oviya-prod, network: default}",
+        "",
+        "google_cloud",
+        "can't do without it",
+    );
     refuses("chatbot_saas", "trigger_for: 1d", "trigger_for: daily", "", "no length of time");
 }

@@ -3,7 +3,7 @@
 //!
 //! The programs that read these files, beside this crate's own checks (see `validators.rs`):
 //! `check-jsonschema --schemafile vercel.json */vercel.json`, the same for deno.json, cloudbuild.yaml, cloudrun/*.yaml and
-//! (with `--force-filetype json5`) wrangler.jsonc; `actionlint` and `zizmor --offline` for .github/workflows/*.yaml.
+//! (without its comments) wrangler.jsonc; `actionlint` and `zizmor --offline` for .github/workflows/*.yaml.
 
 mod common;
 
