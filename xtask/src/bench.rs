@@ -54,8 +54,10 @@ const DATABASE: &str = "bench";
 /// Every scenario's source but one's.
 const SOURCE_MAJOR: u16 = 16;
 
-/// The one setting that is not the sandbox's.
-const LOCKS: (&str, &str) = ("max_locks_per_transaction", "1024");
+/// PostgreSQL's own defaults, as the peers' users have them, instead of the sandbox's (which needs no durability and
+/// keeps a logical log); and the locks that pgcopydb needs, which restores a whole schema in one transaction.
+const SETTINGS: &[(&str, &str)] =
+    &[("wal_level", "replica"), ("max_wal_size", "1GB"), ("max_locks_per_transaction", "1024")];
 
 /// A server that has been at work writes its log into files that are there; on a new one whoever comes first would pay
 /// for filling them with zeroes.
@@ -119,9 +121,10 @@ impl Bench {
         let dir = root.join("target").join("bench");
         std::fs::create_dir_all(dir.join("log")).with_context(|| format!("cannot create {}", dir.display()))?;
         let install = |major| PgInstall::find(Some(major)).with_context(|| format!("cannot obtain PostgreSQL {major}"));
-        // pgcopydb restores the whole schema in one transaction: 5,000 tables do not fit the default's locks.
-        let server =
-            |major| Ok::<_, anyhow::Error>(PgServer::builder().install(install(major)?).setting(LOCKS.0, LOCKS.1));
+        let server = |major| {
+            let server = PgServer::builder().install(install(major)?).durable(true);
+            Ok::<_, anyhow::Error>(SETTINGS.iter().fold(server, |server, (name, value)| server.setting(name, value)))
+        };
         let source = server(source_major)?.start().context("cannot start the source")?;
         // One password for both ends: libpq's PGPASSWORD knows only one.
         let target = server(18)?.superuser_password(source.superuser_password());

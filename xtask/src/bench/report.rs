@@ -116,7 +116,7 @@ impl Report {
              times a second; largest_rss_bytes is the kernel's maximum for its largest process. Of several steps, the \
              largest."
                 .to_owned(),
-            "The servers have the sandbox's settings: defaults, and fsync and full_page_writes off, max_wal_size 4 GB; and \
+            "The servers have PostgreSQL's own defaults, durable as a real one (fsync, full_page_writes), save \
              max_locks_per_transaction 1024, without which pgcopydb cannot restore 5,000 tables. The target wrote 2 GB of \
              log beforehand, so that nobody's run pays for making the log's files."
                 .to_owned(),
