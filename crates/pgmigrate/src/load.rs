@@ -38,7 +38,7 @@ impl TableLoad {
     fn is_small(&self) -> bool {
         small::is_small(&self.table)
             && !self.from_query
-            && !self.table.existing
+            && self.table.is_filled_whole()
             && self.parts.iter().all(|part| part.parts == 1)
     }
 
