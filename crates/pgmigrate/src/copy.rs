@@ -291,6 +291,7 @@ async fn carry(
         }
         cx.note(format!("rows are in, {} triggers, policies and privileges follow", after_data.len()));
         let remaining = finish::Remaining {
+            cx,
             before_data: &before_data,
             after_data: &after_data,
             done: &done_entries,

@@ -55,6 +55,11 @@ impl Meter {
         self.throttle.take(bytes).await;
     }
 
+    /// Tells whoever watches.
+    pub fn note(&self, text: String) {
+        self.cx.note(text);
+    }
+
     /// Counts, and tells whoever watches ten times a second at most.
     pub fn add(&self, rows: u64, bytes: u64) {
         self.rows.fetch_add(rows, Ordering::Relaxed);
