@@ -81,7 +81,7 @@ impl Repair {
         if let Some((pair, ..)) = comparison.differing.iter().find(|(pair, ..)| pair.source.table.rows_from.is_some()) {
             return Err(refuse(
                 "--repair",
-                &format!(
+                format!(
                     "table {} is partitioned by a hash that is another on each server, and its rows differ: rows are named by \
                      their place, which says nothing of such a table",
                     pair.relation().label()
