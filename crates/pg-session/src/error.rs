@@ -162,15 +162,7 @@ impl DbError {
 impl From<&tokio_postgres::Error> for DbError {
     fn from(error: &tokio_postgres::Error) -> Self {
         match error.as_db_error() {
-            Some(db) => Self {
-                code: Some(db.code().code().to_owned()),
-                message: db.message().to_owned(),
-                detail: db.detail().map(str::to_owned),
-                position: match db.position() {
-                    Some(tokio_postgres::error::ErrorPosition::Original(at)) => Some(*at),
-                    _ => None,
-                },
-            },
+            Some(db) => Self::from(db),
             None => {
                 let mut message = error.to_string();
                 let mut source = std::error::Error::source(error);
@@ -180,6 +172,20 @@ impl From<&tokio_postgres::Error> for DbError {
                 }
                 Self { code: None, message, detail: None, position: None }
             }
+        }
+    }
+}
+
+impl From<&tokio_postgres::error::DbError> for DbError {
+    fn from(db: &tokio_postgres::error::DbError) -> Self {
+        Self {
+            code: Some(db.code().code().to_owned()),
+            message: db.message().to_owned(),
+            detail: db.detail().map(str::to_owned),
+            position: match db.position() {
+                Some(tokio_postgres::error::ErrorPosition::Original(at)) => Some(*at),
+                _ => None,
+            },
         }
     }
 }

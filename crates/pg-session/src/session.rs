@@ -1,13 +1,13 @@
 //! One connection with pinned settings.
 
+use std::future::poll_fn;
 use std::ops::{Deref, DerefMut};
-use std::pin::pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage};
 
 use crate::connect::{self, Open};
 use crate::error::{DbError, SessionError};
@@ -32,6 +32,8 @@ pub struct Session {
     driver: JoinHandle<()>,
     /// Why the server ended it, if it did.
     ended: Arc<OnceLock<DbError>>,
+    /// What the server warned of since it was last asked.
+    warnings: Arc<Mutex<Vec<DbError>>>,
     url: PgUrl,
     encrypted: bool,
     server_version_num: u32,
@@ -63,22 +65,28 @@ impl Session {
     /// Every variant of [`SessionError`], each naming the endpoint.
     pub async fn connect(url: &PgUrl, access: Access) -> Result<Self, SessionError> {
         let mut patience = Patience::new(Duration::from_secs(url.connect_timeout_s));
-        let Open { client, connection, encrypted } = connect::open(url, &mut patience).await?;
+        let Open { client, mut connection, encrypted } = connect::open(url, &mut patience).await?;
         let major = connection.parameter("server_version").and_then(major_of);
-        let ended = Arc::new(OnceLock::new());
+        let (ended, warnings) = (Arc::new(OnceLock::new()), Arc::new(Mutex::new(Vec::new())));
         // The driver ends when the client is dropped or the connection breaks.
         let driver = tokio::spawn({
-            let ended = Arc::clone(&ended);
+            let (ended, warnings) = (Arc::clone(&ended), Arc::clone(&warnings));
             async move {
-                // Pinned, so that it lives until its end is noted: only then does the client's next call fail.
-                let mut connection = pin!(connection);
-                if let Err(error) = connection.as_mut().await {
-                    ended.get_or_init(|| DbError::from(&error));
+                // The connection lives until its end is noted: only then does the client's next call fail.
+                while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+                    match message {
+                        Ok(AsyncMessage::Notice(warning)) => keep(&warnings, DbError::from(&warning)),
+                        Ok(_) => {}
+                        Err(error) => {
+                            ended.get_or_init(|| DbError::from(&error));
+                            return;
+                        }
+                    }
                 }
             }
         });
         let (url, backend) = (url.clone(), Backend::default());
-        let mut session = Self { client, driver, ended, url, encrypted, server_version_num: 0, backend };
+        let mut session = Self { client, driver, ended, warnings, url, encrypted, server_version_num: 0, backend };
         match patience.bound(session.pin_settings(access, major)).await {
             Some(pinned) => pinned?,
             None => {
@@ -124,6 +132,12 @@ impl Session {
         SessionError::Statement { endpoint: self.url.endpoint(), source }
     }
 
+    /// What the server warned of since this was last called: what it did not do without calling that an error. Complete
+    /// once a statement's answer is there.
+    pub fn take_warnings(&self) -> Vec<DbError> {
+        std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Which process of which server answered while connecting.
     pub(crate) fn backend(&self) -> &Backend {
         &self.backend
@@ -134,7 +148,7 @@ impl Session {
     async fn pin_settings(&mut self, access: Access, major: Option<u32>) -> Result<(), SessionError> {
         // Text forms must be the same at both ends for verify; timeouts of the role or database (Supabase: two
         // minutes) must not end a long copy; a client that the network has swallowed must not hold its locks for two
-        // hours; an empty search_path makes every printed name schema-qualified.
+        // hours; an empty search_path makes every printed name schema-qualified; NULL must be read as NULL.
         let read_only = match access {
             Access::ReadOnly => "on",
             Access::ReadWrite => "off",
@@ -149,6 +163,7 @@ impl Session {
              set client_encoding = 'UTF8'; set timezone = 'UTC'; set datestyle = 'ISO, YMD';
              set intervalstyle = 'iso_8601'; set extra_float_digits = 3; set bytea_output = 'hex';
              set lc_monetary = 'C'; set xmloption = 'content'; set standard_conforming_strings = on;
+             set quote_all_identifiers = off; set array_nulls = on; set transform_null_equals = off;
              set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3;
              set search_path = ''; set row_security = off; set client_min_messages = 'warning';
              select current_setting('server_version_num'), pg_backend_pid(), pg_postmaster_start_time(),
@@ -174,6 +189,15 @@ impl Session {
         self.server_version_num = version;
         self.backend = backend;
         Ok(())
+    }
+}
+
+/// Of a server that warns all the time the first are enough.
+fn keep(warnings: &Mutex<Vec<DbError>>, warning: DbError) {
+    const MOST: usize = 100;
+    let mut kept = warnings.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.len() < MOST {
+        kept.push(warning);
     }
 }
 

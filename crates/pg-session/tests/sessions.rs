@@ -33,6 +33,34 @@ async fn pins_its_settings_and_keeps_read_only_sessions_from_writing() {
 }
 
 #[tokio::test]
+async fn text_means_the_same_whatever_the_database_is_set_to() {
+    let server = server();
+    server
+        .psql(
+            "postgres",
+            "alter database postgres set array_nulls = off; alter database postgres set quote_all_identifiers = on;
+             alter database postgres set transform_null_equals = on; alter database postgres set lc_monetary = 'POSIX';
+             alter database postgres set datestyle = 'German'; alter database postgres set intervalstyle = 'postgres_verbose';
+             alter database postgres set timezone = 'Asia/Kolkata'; alter database postgres set bytea_output = 'escape';
+             alter database postgres set extra_float_digits = -10; alter database postgres set search_path = 'pg_catalog'",
+        )
+        .expect("settings");
+    let session = Session::connect(&url(&server.url("postgres")), Access::ReadOnly).await.expect("connects");
+    let said = session
+        .simple_query(
+            "select concat_ws(' ', '{null}'::text[], 'pg_class'::regclass, null::int = null, 1.1::float4, '\\xff'::bytea,
+                              '2026-02-01'::date, '1 day'::interval, '2026-01-01 00:00+00'::timestamptz)",
+        )
+        .await
+        .expect("answers");
+    let row = said.iter().find_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    assert_eq!(row.as_deref(), Some("{NULL} pg_class 1.1 \\xff 2026-02-01 P1D 2026-01-01 00:00:00+00"));
+}
+
+#[tokio::test]
 async fn says_what_is_wrong_with_a_connection() {
     let server = server();
     let good = server.url("postgres");

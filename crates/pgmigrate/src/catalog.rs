@@ -79,11 +79,17 @@ pub(crate) struct Table {
     pub readable: bool,
     /// Row-level security would hide rows from the role we connect as.
     pub filtered: bool,
+    /// It hides rows from the table's owner too.
+    pub forced: bool,
     pub columns: Vec<Column>,
     /// Only rows for which this SQL holds are read.
     pub condition: Option<String>,
+    /// The partitioned table that has to say where each of its rows belongs: on another server that is another partition.
+    pub placed_by: Option<Relation>,
     /// Where the copy writes its rows.
     pub onto: Relation,
+    /// A `from` clause that gives its rows, for what is no table of its own but several compared as one.
+    pub rows_from: Option<String>,
     /// The target had it before the copy, so it is neither emptied nor filled frozen.
     pub existing: bool,
 }
@@ -100,8 +106,21 @@ impl Table {
         names.join(", ")
     }
 
+    /// True when the copy fills it from empty, alone.
+    pub fn is_filled_whole(&self) -> bool {
+        !self.existing && self.placed_by.is_none()
+    }
+
+    /// Where the copy sends its rows.
+    pub fn filled_through(&self) -> &Relation {
+        self.placed_by.as_ref().unwrap_or(&self.onto)
+    }
+
     /// What its rows are read from, for `from`.
     pub fn rows_sql(&self) -> String {
+        if let Some(rows) = &self.rows_from {
+            return rows.clone();
+        }
         match &self.condition {
             None => format!("only {}", self.relation),
             // On a line of its own: it may end in a comment.
@@ -182,9 +201,15 @@ pub(crate) async fn tables(session: &Session, schemas: &[String], extensions: &[
             key: row.get(7),
             readable: row.get(8),
             filtered: row.get(9),
+            forced: row.get(12),
             columns: Vec::new(),
             condition: None,
+            placed_by: row
+                .get::<_, Option<String>>(10)
+                .zip(row.get::<_, Option<String>>(11))
+                .map(|(schema, name)| Relation::new(schema, name)),
             onto: Relation::new(row.get::<_, String>(1), row.get::<_, String>(2)),
+            rows_from: None,
             existing: false,
         })
         .collect();

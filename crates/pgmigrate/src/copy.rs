@@ -29,7 +29,7 @@ use crate::gate::Gate;
 use crate::large_objects;
 use crate::leftover;
 use crate::load::{self, Load, TableLoad, Tally, Worker};
-use crate::moment::Moment;
+use crate::moment::{self, Moment};
 use crate::place;
 use crate::refused::{self, LeftOut, OnRefused};
 use crate::retry::Call;
@@ -281,6 +281,9 @@ async fn carry(
             }
         };
         tokio::try_join!(load::run(load, workers), objects)?;
+        if contents != Contents::SchemaOnly {
+            moment::refuse_rewritten(source, &survey.tables).await?;
+        }
         if contents == Contents::DataOnly
             && let Some(note) = existing::views_to_refresh(target, &survey).await?
         {
@@ -288,6 +291,7 @@ async fn carry(
         }
         cx.note(format!("rows are in, {} triggers, policies and privileges follow", after_data.len()));
         let remaining = finish::Remaining {
+            cx,
             before_data: &before_data,
             after_data: &after_data,
             done: &done_entries,

@@ -1,8 +1,10 @@
 //! The two databases of a comparison, each seen as it was at one moment.
 
-use pg_session::{Access, PgUrl, Relation, Session, literal};
+use std::collections::BTreeMap;
 
-use crate::catalog::Table;
+use pg_session::{Access, Ident, PgUrl, Relation, Session, literal};
+
+use crate::catalog::{Column, Table};
 use crate::error::Error;
 use crate::row_hash::RowHash;
 
@@ -85,4 +87,57 @@ impl Pair {
     pub fn has_key(&self) -> bool {
         !self.source.hash.key.is_empty()
     }
+}
+
+/// Compares partitions whose rows the target places anew as the one table they are of: there a row may be in another of
+/// them. Without a key, since a partition's need not be one of the whole.
+pub(crate) fn join_partitions(pairs: Vec<Pair>, seed: i64) -> Vec<Pair> {
+    let (scattered, mut joined): (Vec<_>, Vec<_>) =
+        pairs.into_iter().partition(|pair| pair.source.table.placed_by.is_some());
+    let mut groups: BTreeMap<Option<Relation>, Vec<Pair>> = BTreeMap::new();
+    for pair in scattered {
+        groups.entry(pair.source.table.placed_by.clone()).or_default().push(pair);
+    }
+    for (name, partitions) in groups {
+        let (sources, targets): (Vec<Table>, Vec<Table>) =
+            partitions.into_iter().map(|pair| (pair.source.table, pair.target.table)).unzip();
+        let (source, target) = (union(sources, name.as_ref()), union(targets, name.as_ref()));
+        let (Some(source), Some(target)) = (source, target) else { continue };
+        let twins: Vec<(&Column, &Column)> = source
+            .columns
+            .iter()
+            .filter_map(|c| target.columns.iter().find(|other| other.name == c.name).map(|other| (c, other)))
+            .collect();
+        let turned: Vec<_> = twins.iter().map(|(a, b)| (*b, *a)).collect();
+        let hashes = (RowHash::new(&twins, &[], seed), RowHash::new(&turned, &[], seed));
+        joined.push(Pair {
+            source: TableEnd { table: source, hash: hashes.0 },
+            target: TableEnd { table: target, hash: hashes.1 },
+        });
+    }
+    joined
+}
+
+/// All rows of some tables with the same columns.
+fn union(tables: Vec<Table>, name: Option<&Relation>) -> Option<Table> {
+    let (names, bytes) = {
+        let names = |t: &Table| t.columns.iter().map(|c| format!(", {}", Ident(&c.name))).collect::<String>();
+        (tables.first().map(names)?, tables.iter().map(|t| t.bytes).sum())
+    };
+    let selects: Vec<String> = tables.iter().map(|t| format!("select ctid{names} from {}", t.rows_sql())).collect();
+    let rows_estimate = tables.iter().map(|t| t.rows_estimate).sum();
+    let mut whole = tables.into_iter().next()?;
+    for column in &mut whole.columns {
+        column.not_null = false; // each partition may say otherwise
+    }
+    Some(Table {
+        relation: name?.clone(),
+        rows_from: Some(format!("({}) as chosen", selects.join(" union all "))),
+        key: Vec::new(),
+        condition: None,
+        rows_estimate,
+        bytes,
+        pages: 1, // it is not cut: places mean something only within one table
+        ..whole
+    })
 }

@@ -276,6 +276,10 @@ fn settled_by(error: &DbError) -> Option<&'static str> {
         Some("53100") => "the server's disk is full: enlarge it",
         Some("53200") => "the server is out of memory: give it more, or copy with fewer --jobs",
         Some("53300") => "the server has no connection left: free some, or copy with fewer --jobs",
+        Some("23514") => {
+            "a row of the source is refused there: a check that looks at other tables or at the time must be dropped on the \
+             source and added on the target after the copy, and partitions cut by the order of text need the source's collation"
+        }
         Some("55P03" | "40P01") => "another session holds a lock on it: end that session",
         _ => return None,
     })

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use pg_session::{Relation, Session, literal};
+use runbook::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::ddl;
@@ -11,6 +12,7 @@ use crate::existing;
 use crate::mapping;
 use crate::owner;
 use crate::selection::Contents;
+use crate::statistics;
 use crate::survey::Survey;
 use crate::toc::Entry;
 
@@ -19,6 +21,7 @@ const BATCH: usize = 200;
 
 /// What is left when rows and indexes are in.
 pub(crate) struct Remaining<'a> {
+    pub cx: &'a Context,
     pub before_data: &'a [Entry],
     pub after_data: &'a [Entry],
     pub done: &'a BTreeSet<String>,
@@ -45,7 +48,9 @@ pub(crate) async fn finish(
     if contents == Contents::Everything {
         sent += refresh_views(target, remaining, &filled).await?;
     }
-    analyze(target, &partitioned).await?;
+    for note in statistics::analyze(target, &partitioned.iter().collect::<Vec<_>>()).await? {
+        remaining.cx.note(note);
+    }
     if contents == Contents::DataOnly {
         existing::check_keys(target, survey).await?;
     }
@@ -175,15 +180,33 @@ async fn refresh_views(target: &Session, remaining: &Remaining<'_>, filled: &BTr
             Entry { kind: "REFRESH".into(), sql, ..view.clone() }
         })
         .collect();
-    // One by one: a later one reads the rows of an earlier, and may take its time.
-    let mut sent = 0;
-    for refresh in &refreshes {
-        sent += ddl::send(target, &[refresh], remaining.done).await?;
+    // One by one: a later one reads the rows of an earlier, and may take its time. What a function reads is known to no
+    // dump, so one that finds another unfilled waits for it.
+    let (mut sent, mut todo) = (0, refreshes);
+    loop {
+        let mut waiting = Vec::new();
+        for refresh in &todo {
+            match ddl::send(target, &[refresh], remaining.done).await {
+                Ok(one) => sent += one,
+                Err(error) if finds_another_unfilled(&error) => waiting.push((refresh.clone(), error)),
+                Err(error) => return Err(error),
+            }
+        }
+        let got_on = waiting.len() < todo.len();
+        match waiting.pop() {
+            None => return Ok(sent),
+            Some((_, error)) if !got_on => return Err(error),
+            Some(last) => todo = waiting.into_iter().chain([last]).map(|(refresh, _)| refresh).collect(),
+        }
     }
-    Ok(sent)
 }
 
-/// Partitioned tables that are no partition themselves.
+fn finds_another_unfilled(error: &Error) -> bool {
+    const NOT_IN_PREREQUISITE_STATE: &str = "55000";
+    matches!(error, Error::Entry { source, .. } if source.code.as_deref() == Some(NOT_IN_PREREQUISITE_STATE))
+}
+
+/// Partitioned tables that are no partition themselves: each table with rows has its statistics already.
 async fn partitioned(target: &Session, schemas: &[String]) -> Result<Vec<Relation>, Error> {
     let rows = target
         .query(
@@ -195,13 +218,4 @@ async fn partitioned(target: &Session, schemas: &[String]) -> Result<Vec<Relatio
         .await
         .map_err(Error::on(target))?;
     Ok(rows.iter().map(|row| Relation::new(row.get::<_, String>(0), row.get::<_, String>(1))).collect())
-}
-
-/// Statistics of partitioned tables; each table with rows has its own already.
-async fn analyze(target: &Session, partitioned: &[Relation]) -> Result<(), Error> {
-    if partitioned.is_empty() {
-        return Ok(()); // without names it would analyse the whole database
-    }
-    let names: Vec<String> = partitioned.iter().map(ToString::to_string).collect();
-    target.batch_execute(&format!("analyze {}", names.join(", "))).await.map_err(Error::on(target))
 }

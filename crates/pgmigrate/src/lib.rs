@@ -51,6 +51,7 @@ mod schema;
 mod selection;
 mod small;
 mod state;
+mod statistics;
 mod stay_behind;
 mod stream;
 mod sums;

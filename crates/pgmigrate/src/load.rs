@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use pg_session::{Access, PgUrl, Session};
+use pg_session::{Access, PgUrl, Relation, Session};
 use tokio::task::JoinSet;
 
 use crate::build::{self, Limits};
@@ -17,6 +17,7 @@ use crate::queue::Queue;
 use crate::schema::ForeignKey;
 use crate::small;
 use crate::state::{self, PartRow};
+use crate::statistics;
 use crate::stream::{self, Meter};
 use crate::toc::Entry;
 
@@ -38,7 +39,7 @@ impl TableLoad {
     fn is_small(&self) -> bool {
         small::is_small(&self.table)
             && !self.from_query
-            && !self.table.existing
+            && self.table.is_filled_whole()
             && self.parts.iter().all(|part| part.parts == 1)
     }
 
@@ -257,10 +258,10 @@ impl Shared {
                 self.send(target, &[&key.validate]).await?;
             }
             Job::Analyze(tables) => {
-                let names: Vec<String> = tables.iter().map(|at| self.load.tables[*at].table.onto.to_string()).collect();
-                let label = self.load.tables[tables[0]].table.relation.label(); // a job has at least one table
-                let analyzed = target.batch_execute(&format!("analyze {}", names.join(", "))).await;
-                analyzed.map_err(Error::table(&label, "target"))?;
+                let names: Vec<&Relation> = tables.iter().map(|at| &self.load.tables[*at].table.onto).collect();
+                for note in statistics::analyze(target, &names).await? {
+                    self.load.meter.note(note);
+                }
             }
         }
         Ok(())

@@ -30,6 +30,10 @@ pub(crate) async fn reset(
             continue;
         }
         let label = table.relation.label();
+        if table.placed_by.is_some() {
+            // Its rows may be in partitions that a crash has not emptied.
+            return Ok(Some(format!("a crash of the target may have emptied the unlogged partition {label}")));
+        }
         let row = target
             .query_one(
                 &format!(

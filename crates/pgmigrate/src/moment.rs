@@ -18,12 +18,33 @@ use futures_util::future::{Either, select};
 use pg_session::Session;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog;
+use crate::catalog::{self, Table};
 use crate::error::Error;
+use crate::extension::list;
 use crate::state::{CopyState, PartRow};
 use crate::stream;
 use crate::survey::Survey;
 use crate::writes::Writes;
+
+/// Refuses rows that `source`'s snapshot could not find: who truncates or rewrites a table leaves older snapshots an empty
+/// one, without an error. A table that a reader has begun is locked against that until the attempt ends, so looking
+/// afterwards tells which were touched before they were read.
+pub(crate) async fn refuse_rewritten(source: &Session, tables: &[Table]) -> Result<(), Error> {
+    let oids: Vec<u32> = tables.iter().map(|t| t.oid).collect();
+    let rewritten =
+        "select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                      where c.oid = any ($1) and c.relfilenode is distinct from pg_relation_filenode(c.oid) order by 1";
+    let rows = source.query(rewritten, &[&oids]).await.map_err(Error::on(source))?;
+    let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let Some(first) = names.first() else { return Ok(()) };
+    Err(Error::Differs {
+        object: format!("table {first}"),
+        message: format!(
+            "the source's {} truncated, rewritten or dropped while the copy ran, and rows of it are missing",
+            if names.len() == 1 { "table was".to_owned() } else { format!("tables {} were", list(&names)) }
+        ),
+    })
+}
 
 /// What a source was like in one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

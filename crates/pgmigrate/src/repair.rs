@@ -78,6 +78,17 @@ impl Repair {
                 "undo the copy and make it again",
             ));
         }
+        if let Some((pair, ..)) = comparison.differing.iter().find(|(pair, ..)| pair.source.table.rows_from.is_some()) {
+            return Err(refuse(
+                "--repair",
+                format!(
+                    "table {} is partitioned by a hash that is another on each server, and its rows differ: rows are named by \
+                     their place, which says nothing of such a table",
+                    pair.relation().label()
+                ),
+                "undo the copy and make it again",
+            ));
+        }
         let target = &comparison.target.session;
         let oids: Vec<u32> = comparison.differing.iter().map(|(pair, ..)| pair.target.table.oid).collect();
         let mut actors: BTreeMap<u32, Vec<Actor>> = BTreeMap::new();

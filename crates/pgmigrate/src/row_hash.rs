@@ -9,7 +9,7 @@
 //!   every PostgreSQL and for equal values (a float's NaN, of which hardware knows many, is made the one that Postgres
 //!   prints; an array's flag "may hold NULLs", which survives the last NULL, is cleared);
 //! - by its own send function for pgvector's types, when both ends have the same version;
-//! - as text otherwise: enums, composites, ranges, everything of users and extensions. Sessions pin what text depends on.
+//! - as printed otherwise: enums, composites, ranges, everything of users and extensions. Sessions pin what text depends on.
 //!
 //! Columns of fixed length that cannot be NULL need no such wrapping; they stand in front, end to end, which halves the
 //! cost of narrow tables.
@@ -150,7 +150,7 @@ fn value((here, there): &(&Column, &Column)) -> String {
     let (base, other) = (&here.base, &there.base);
     let is_plain = |name: &str| PLAIN.contains(&name) || FIXED.iter().any(|(fixed, _)| *fixed == name);
     if base.builtin != other.builtin || base.element != other.element {
-        return format!("({name})::text");
+        return as_text(name);
     }
     // The cast takes a domain off, whose type is another on each server; of other types it changes nothing.
     let plain = format!("({name})::{}", base.name);
@@ -173,7 +173,13 @@ fn value((here, there): &(&Column, &Column)) -> String {
     if base.extension == "vector" && here.portable && there.portable && !base.send.is_empty() {
         return format!("{}({plain})", base.send);
     }
-    format!("({name})::text")
+    as_text(name)
+}
+
+/// What the type's output function prints: a cast to text may be somebody's own function, and of xml it is what is stored,
+/// which is more than any client sees.
+fn as_text(name: Ident<'_>) -> String {
+    format!("pg_catalog.format('%L', {name})")
 }
 
 fn is_float(name: &str) -> bool {
@@ -221,7 +227,7 @@ mod tests {
         let check = |here: &Column, there: &Column, expect: &str| assert_eq!(value(&(here, there)), expect);
         let number = column("n", "int4", "int4", "");
         check(&number, &number, "(\"n\")::int4");
-        check(&number, &column("n", "int8", "int8", ""), "(\"n\")::text");
+        check(&number, &column("n", "int8", "int8", ""), "pg_catalog.format('%L', \"n\")");
         check(
             &column("f", "real", "float4", ""),
             &column("f", "real", "float4", ""),
@@ -235,15 +241,15 @@ mod tests {
             &format!(r"overlay(pg_catalog.array_send({replaced}) placing '\x00000000'::bytea from 5 for 4)"),
         );
         let ranges = column("r", "numrange", "numrange", "");
-        check(&ranges, &ranges, "(\"r\")::text");
+        check(&ranges, &ranges, "pg_catalog.format('%L', \"r\")");
         let ours = column("c", "app.color[]", "", "");
-        check(&ours, &ours, "(\"c\")::text");
+        check(&ours, &ours, "pg_catalog.format('%L', \"c\")");
         let mut vector = column("v", "public.vector", "", "");
         vector.base.extension = "vector".into();
         vector.base.send = "public.vector_send".into();
         check(&vector, &vector, "public.vector_send((\"v\")::public.vector)");
         let elsewhere = Column { portable: false, ..vector.clone() };
-        check(&vector, &elsewhere, "(\"v\")::text");
+        check(&vector, &elsewhere, "pg_catalog.format('%L', \"v\")");
     }
 
     #[test]

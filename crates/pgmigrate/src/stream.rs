@@ -55,6 +55,11 @@ impl Meter {
         self.throttle.take(bytes).await;
     }
 
+    /// Tells whoever watches.
+    pub fn note(&self, text: String) {
+        self.cx.note(text);
+    }
+
     /// Counts, and tells whoever watches ten times a second at most.
     pub fn add(&self, rows: u64, bytes: u64) {
         self.rows.fetch_add(rows, Ordering::Relaxed);
@@ -95,7 +100,7 @@ pub(crate) async fn copy_part(
     let (read_sql, write_sql) = statements(table, from_query, part);
     // A table copied whole is emptied in the same transaction, so that its rows can go in frozen: no second write of
     // every page later. A part shares its table with others and cannot.
-    let opening = if part.parts == 1 && !table.existing {
+    let opening = if part.parts == 1 && table.is_filled_whole() {
         format!("begin; truncate only {};", table.onto)
     } else {
         "begin;".to_owned()
@@ -151,11 +156,14 @@ fn statements(table: &Table, from_query: bool, part: &PartRow) -> (String, Strin
         options.push("format binary");
     }
     let read_options = if options.is_empty() { String::new() } else { format!(" with ({})", options.join(", ")) };
-    if whole && !table.existing {
+    if whole && table.is_filled_whole() {
         options.push("freeze");
     }
     let write_options = if options.is_empty() { String::new() } else { format!(" with ({})", options.join(", ")) };
-    (format!("copy {from} to stdout{read_options}"), format!("copy {}{list} from stdin{write_options}", table.onto))
+    (
+        format!("copy {from} to stdout{read_options}"),
+        format!("copy {}{list} from stdin{write_options}", table.filled_through()),
+    )
 }
 
 /// A part's rows as the end of a query: `from ... where ...`.

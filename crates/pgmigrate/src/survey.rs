@@ -81,6 +81,9 @@ impl Survey {
         let same: Vec<String> = extensions.iter().filter(|x| x.same_version()).map(|x| x.name.clone()).collect();
         let mut tables = catalog::tables(source, &schemas, &same).await?;
         tables.retain(|t| !choice.relations_left_out.contains(&t.relation));
+        for table in &mut tables {
+            table.placed_by.take_if(|parent| choice.relations_left_out.contains(parent)); // it comes as a table of its own
+        }
         let mut chosen = choice.findings.clone();
         chosen.extend(condition::apply(source, &wanted.conditions, &mut tables).await?);
         if wanted.contents == Contents::DataOnly {
@@ -120,6 +123,7 @@ impl Survey {
         for at in 0..self.tables.len() {
             self.tables[at].existing = true;
             self.tables[at].onto = self.onto(&self.tables[at].relation);
+            self.tables[at].placed_by = self.tables[at].placed_by.as_ref().map(|parent| self.onto(parent));
         }
         self.roles.missing.clear();
         self.findings = existing::findings(source, target, self).await?;

@@ -66,14 +66,13 @@ pub(crate) async fn rehearse(
     after.retain(|entry| !decisions.excludes(entry));
     for batch in batches(&after, |entry| is_plain(entry, target.major() >= source_major)) {
         let sql: String = batch.iter().flat_map(|entry| [entry.sql.as_str(), "\n"]).collect();
-        match target.batch_execute(&format!("begin;\n{sql}rollback;")).await {
-            Ok(()) => {}
-            Err(error) => {
-                refusal(&batch, error)?;
-                run(target, "rollback; begin").await?;
-                attempt(target, &batch, decisions).await?;
-                run(target, "rollback").await?;
-            }
+        drop(target.take_warnings());
+        let tried = target.batch_execute(&format!("begin;\n{sql}rollback;")).await;
+        if let Err(error) = tried.map_err(DbError::from).and_then(|()| granted(target)) {
+            refusal(&batch, error)?;
+            run(target, "rollback; begin").await?;
+            attempt(target, &batch, decisions).await?;
+            run(target, "rollback").await?;
         }
     }
     decisions.settle(&after);
@@ -141,16 +140,28 @@ async fn refuse(target: &Session, entry: &Entry, error: &DbError, decisions: &mu
 
 /// Sends statements behind a savepoint of the open transaction, in one round trip but two messages: a message that does
 /// not even parse leaves no savepoint behind.
-async fn guarded(target: &Session, sql: &str) -> Result<Result<(), tokio_postgres::Error>, Error> {
-    let sql = format!("{sql}\n;release savepoint trial");
-    let (guard, sent) = tokio::join!(target.batch_execute("savepoint trial"), target.batch_execute(&sql));
+async fn guarded(target: &Session, sql: &str) -> Result<Result<(), DbError>, Error> {
+    drop(target.take_warnings());
+    let (guard, sent) = tokio::join!(target.batch_execute("savepoint trial"), target.batch_execute(sql));
     guard.map_err(Error::on(target))?;
+    let sent = sent.map_err(DbError::from).and_then(|()| granted(target));
+    if sent.is_ok() {
+        run(target, "release savepoint trial").await?;
+    }
     Ok(sent)
 }
 
+/// A privilege on what belongs to another role (a language, a function of an extension) is refused with no more than a
+/// warning where the grantor has any right on it.
+fn granted(target: &Session) -> Result<(), DbError> {
+    const NOT_REVOKED: &str = "01006";
+    const NOT_GRANTED: &str = "01007";
+    let refuses = |w: &DbError| w.code.as_deref().is_some_and(|code| [NOT_REVOKED, NOT_GRANTED].contains(&code));
+    target.take_warnings().into_iter().find(refuses).map_or(Ok(()), Err)
+}
+
 /// The server's word against one of `entries`, unless the error is of another kind than a refusal.
-fn refusal(entries: &[&Entry], error: tokio_postgres::Error) -> Result<DbError, Error> {
-    let error = DbError::from(error);
+fn refusal(entries: &[&Entry], error: DbError) -> Result<DbError, Error> {
     if is_refusal(&error) {
         return Ok(error);
     }

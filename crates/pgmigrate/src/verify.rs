@@ -337,7 +337,7 @@ async fn pairs(
         let target = TableEnd { table: twin.clone(), hash: RowHash::new(&turned, &table.key, seed) };
         pairs.push(Pair { source, target });
     }
-    Ok(pairs)
+    Ok(ends::join_partitions(pairs, seed))
 }
 
 /// Sequences whose next value differs, and every difference.

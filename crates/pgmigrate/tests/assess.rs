@@ -109,6 +109,8 @@ const QUIRKS: &[(u32, Seen)] = &[
     (25, Found(Supabase, Note, "source ", "pgbouncer, connection_limit")),
     (26, Found(Plain, Blocks, "index public.notes_leaning", "function tidy(text) does not exist")),
     (26, Found(Plain, Blocks, "check constraint body_is_tidy", "public.leaning(text)")),
+    (26, Found(Plain, Blocks, "check constraint tidy_text_check on public.tidy_text", "public.leaning(text)")),
+    (26, Found(Plain, Blocks, "partition key of table public.by_tidy", "public.leaning(text)")),
     (26, Found(Plain, Changes, "index public.empty_notes_leaning", "names tidy without a schema")),
     (26, Found(Plain, Changes, "materialized view public.tidied", "names tidy without a schema")),
 ];
@@ -121,6 +123,12 @@ const MORE: &[Seen] = &[
     Found(Plain, Note, "source ", "no data checksums"),
     Found(Plain, Note, "sequence public.nearly_over", "used 92 % of its values"),
     Found(Plain, Changes, "database setting work_mem", "not copied"),
+    Found(Plain, Blocks, "table tierlift.lifts", "tierlift's own at both ends"),
+    Found(Plain, Changes, "function out_of_place()", "it stays behind"),
+    Found(Plain, Changes, "view information_schema.out_of_place_too", "it stays behind"),
+    Found(Plain, Changes, "check constraint note_is_there on public.marks", "rows come in any order"),
+    Found(Plain, Changes, "comment on database odd", "not copied"),
+    Found(Plain, Changes, "default privileges of role alloy_owner on the target", "select on tables to web_user"),
     Found(Neon, Note, "target ", "newer than the source's"),
     Found(Neon, Note, "source ", "connections left"),
     Found(Neon, Blocks, "source ", "raise max_locks_per_transaction"),
@@ -188,6 +196,8 @@ fn sound_things_are_left_alone(plain: &Assessment) {
         ("notes_upright", "without a search_path"),
         ("people_name_like", ""),
         ("another database", ""),
+        ("table tierlift.copy", ""),
+        ("default privileges of role alloy_owner", "to public"),
     ] {
         let named = about(object, words);
         assert!(named.is_empty(), "{named:#?}");

@@ -109,6 +109,29 @@ async fn what_is_refused_stops_the_copy_or_is_left_out_with_what_needs_it() {
     )
     .await;
 
+    // What belongs to whoever made the server: of such privileges it only warns.
+    let options = case(
+        "not_ours",
+        "revoke usage on language plpgsql from public; grant usage on language plpgsql to pg_monitor;
+         revoke execute on function pg_catalog.lo_create(oid) from public; create table public.kept (id int)",
+    );
+    let unchanged = "no privileges could be revoked";
+    check(
+        &servers,
+        options,
+        "not_ours",
+        &[
+            ("function public.native(integer)", denied),
+            ("acl LANGUAGE \"plpgsql\", of which REVOKE ALL ON LANGUAGE \"plpgsql\" FROM PUBLIC", unchanged),
+            (
+                "acl LANGUAGE \"plpgsql\", of which GRANT ALL ON LANGUAGE \"plpgsql\" TO \"pg_monitor\"",
+                "no privileges were granted",
+            ),
+            ("acl pg_catalog.FUNCTION \"lo_create\"(\"oid\")", unchanged),
+        ],
+    )
+    .await;
+
     // A view that needs a table's key has its query only after the data: until then it is hollow.
     let options = case(
         "hollow",

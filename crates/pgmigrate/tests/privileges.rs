@@ -226,3 +226,22 @@ async fn a_role_that_cannot_be_made_is_left_out_with_what_names_it() {
     copy_undo(&skip.target, &cx()).await.expect("undo succeeds");
     assert_eq!(servers.target_state("roleless"), empty);
 }
+
+/// What is forced on the owner hides rows from our own role once the copy is done, and then nothing could be compared.
+#[tokio::test]
+async fn rows_that_the_target_would_hide_from_its_owner_are_named_beforehand() {
+    let servers = Servers::start(16, 18);
+    Servers::role(&servers.to, "mover", "createdb createrole");
+    let forced = "create table public.open (id int primary key); alter table public.open force row level security;
+                  create table public.closed (id int primary key); insert into public.closed values (1);
+                  alter table public.closed enable row level security, force row level security;";
+    let options = servers.case("forced", "mover", forced);
+    let failure: Failure = copy(&options, &cx()).await.expect_err("it could not be compared").into();
+    assert_eq!((failure.kind, failure.object.as_str()), (FailureKind::Blocked, "table public.closed"), "{failure}");
+    assert!(failure.causes.is_empty(), "{:?}", failure.causes);
+
+    servers.to.psql("postgres", "alter role mover bypassrls").expect("it is let through");
+    copy(&options, &cx()).await.unwrap_or_else(|e| panic!("{:?}", Failure::from(e)));
+    let seen = verify(&VerifyOptions::new(options.source, options.target), &cx()).await.expect("verify runs");
+    assert!(seen.is_equal(), "{:#?}", seen.mismatches);
+}

@@ -12,6 +12,33 @@ const fn question(sql: &'static str, severity: Severity, message: &'static str, 
 
 pub(super) const QUESTIONS: &[Question] = &[
     question(
+        "select pg_describe_object('pg_class'::regclass, c.oid, 0)
+           from pg_class c join pg_namespace n on n.oid = c.relnamespace
+          where n.nspname = 'tierlift' and c.relkind in ('r', 'p', 'v', 'm', 'f')
+            and c.relname <> all ('{copy,copy_part,copy_entry,copy_large_object,copy_refused,backfill,backfill_chunk,backfill_dead,backfill_kept}')
+          order by 1",
+        Blocks,
+        "it is in schema tierlift, which is tierlift's own at both ends and stays behind",
+        "rename the schema on the source (`alter schema tierlift rename to ...`)",
+    ),
+    question(
+        include_str!("../sql/assess/in_system_schemas.sql"),
+        Changes,
+        "it was made in a schema of the system's own, of which no dump takes anything",
+        "it stays behind, and what needs it is refused by the target: make it there by hand, better in a schema of yours",
+    ),
+    question(
+        "select format('check constraint %I on %s', k.conname, k.conrelid::regclass)
+           from pg_constraint k join pg_namespace n on n.oid = k.connamespace
+          where n.nspname = any ($1) and k.contype = 'c' and k.conrelid <> 0 and k.conparentid = 0
+            and exists (select from pg_depend d join pg_proc p on p.oid = d.refobjid and d.refclassid = 'pg_proc'::regclass
+                         where d.classid = 'pg_constraint'::regclass and d.objid = k.oid and p.provolatile <> 'i')
+          order by 1",
+        Changes,
+        "it calls a function that is not immutable, which may look at other tables; rows come in any order",
+        "if the target refuses rows because of it: drop it on the source, and add it on the target after the copy",
+    ),
+    question(
         "select format('%s large objects, the first of them %s', count(*), min(oid::int8)) from pg_largeobject_metadata m
           where current_setting('is_superuser') = 'off' and current_setting('lo_compat_privileges') = 'off'
             and not exists (select from aclexplode(coalesce(m.lomacl, acldefault('L', m.lomowner))) x
@@ -37,6 +64,13 @@ pub(super) const QUESTIONS: &[Question] = &[
         Changes,
         "who may connect to the database and create schemas in it was changed",
         "privileges on the database itself are not copied; grant or revoke them on the target",
+    ),
+    question(
+        "select format('comment on database %I', datname) from pg_database
+          where datname = current_database() and shobj_description(oid, 'pg_database') is not null",
+        Changes,
+        "the database itself has a comment",
+        "it is not copied; run `comment on database` on the target",
     ),
     question(
         "select format('user mapping for %s on server %I', case umuser when 0 then 'public' else quote_ident(usename) end, srvname)

@@ -1,5 +1,5 @@
-//! Functions that rely on `search_path` where Postgres runs them without one: in indexes, checks, generated columns and
-//! materialised views.
+//! Functions that rely on `search_path` where Postgres runs them without one: in indexes, checks (of tables and of
+//! domains), partition keys, generated columns and materialised views.
 //!
 //! Their bodies are strings, so the names in them are found by text, and text can be wrong. Where an expression can be
 //! tried, it is: our sessions have an empty `search_path`, as the copy's have, so evaluating it on one row of the source

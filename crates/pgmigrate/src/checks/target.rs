@@ -130,12 +130,14 @@ async fn target_privileges(target: &Session, survey: &Survey, at: &str) -> Resul
         .query_one(
             "select has_database_privilege(current_database(), 'create'),
                     coalesce(has_schema_privilege(to_regnamespace('public')::oid, 'create'), true),
-                    coalesce((select pg_has_role(nspowner, 'usage') from pg_namespace where nspname = 'public'), true)",
+                    coalesce((select pg_has_role(nspowner, 'usage') from pg_namespace where nspname = 'public'), true),
+                    coalesce((select rolsuper or rolbypassrls from pg_roles where rolname = current_user), false)",
             &[],
         )
         .await
         .map_err(Error::on(target))?;
     let (database, public, owns_public): (bool, bool, bool) = (row.get(0), row.get(1), row.get(2));
+    let sees_all: bool = row.get(3);
     let mut findings = Vec::new();
     if !database {
         findings.push(finding(
@@ -148,6 +150,19 @@ async fn target_privileges(target: &Session, survey: &Survey, at: &str) -> Resul
     if survey.wanted.contents == Contents::DataOnly {
         return Ok(findings);
     }
+    let unseen =
+        survey.tables.iter().filter(|t| t.forced && !sees_all && survey.wanted.contents == Contents::Everything);
+    findings.extend(unseen.map(|table| {
+        finding(
+            Blocks,
+            format!("table {}", table.relation.label()),
+            format!("its row-level security is forced on its owner, so role {user} could not compare what has arrived"),
+            format!(
+                "run `alter role {user} bypassrls` on the target, or `alter table ... no force row level security` on the \
+                 source (and force it on the target after the migration)"
+            ),
+        )
+    }));
     if !public && survey.schemas.iter().any(|s| s == "public") {
         findings.push(finding(
             Blocks,
@@ -162,6 +177,18 @@ async fn target_privileges(target: &Session, survey: &Survey, at: &str) -> Resul
             "schema public",
             format!("role {user} does not own it on the target"),
             "its comment and privileges stay as the target has them",
+        ));
+    }
+    let granted = include_str!("../sql/assess/default_privileges.sql");
+    for row in target.query(granted, &[&survey.schemas_on_target()]).await.map_err(Error::on(target))? {
+        let (grant, place): (String, String) = (row.get(0), row.get(1));
+        findings.push(finding(
+            Changes,
+            format!("default privileges of role {user} on the target{place}"),
+            format!("they grant {grant}: everything that the copy makes there gets that besides its own privileges"),
+            format!(
+                "run `alter default privileges{place} revoke ...` on the target before the copy if that is too much"
+            ),
         ));
     }
     Ok(findings)

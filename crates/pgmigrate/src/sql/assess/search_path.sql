@@ -8,10 +8,23 @@ with uses (object, class, id, tbl, expression) as (
     union all
     select format('check constraint %I on %s', k.conname,
                   case when k.conrelid <> 0 then k.conrelid::regclass::text else k.contypid::regtype::text end),
-           'pg_constraint'::regclass, k.oid, nullif(k.conrelid, 0),
-           case when k.conrelid <> 0 then pg_get_expr(k.conbin, k.conrelid) end
+           'pg_constraint'::regclass, k.oid, coalesce(nullif(k.conrelid, 0), v.attrelid),
+           case when k.conrelid <> 0 then pg_get_expr(k.conbin, k.conrelid)
+                else format('(%I::%s)::%s', v.attname, format_type(t.typbasetype, t.typtypmod), t.oid::regtype) end
       from pg_constraint k join pg_namespace n on n.oid = k.connamespace
+      left join pg_type t on t.oid = k.contypid
+      -- A domain's check is tried by taking the domain off a value and putting it on again.
+      left join lateral (
+        select a.attrelid, a.attname from pg_attribute a join pg_class c on c.oid = a.attrelid and c.relkind = 'r'
+         where a.atttypid = k.contypid and k.contypid <> 0 and not a.attisdropped
+         order by pg_relation_size(c.oid) desc limit 1) v on true
      where n.nspname = any ($1) and k.contype = 'c'
+    union all
+    select format('partition key of table %I.%I', n.nspname, c.relname), 'pg_class'::regclass, c.oid,
+           (select t.relid from pg_partition_tree(c.oid) t where t.isleaf order by pg_relation_size(t.relid) desc limit 1),
+           pg_get_expr(p.partexprs, c.oid)
+      from pg_partitioned_table p join pg_class c on c.oid = p.partrelid join pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = any ($1) and p.partexprs is not null
     union all
     select format('generated column %I.%I.%I', n.nspname, c.relname, a.attname), 'pg_attrdef'::regclass, d.oid, c.oid,
            pg_get_expr(d.adbin, d.adrelid)
