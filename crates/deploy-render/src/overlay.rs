@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,7 +28,7 @@ pub struct OverlayError {
 }
 
 /// A document that keeps the order of its keys.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 enum Node {
     Map(IndexMap<String, Node>),
@@ -88,7 +89,12 @@ fn change(path: &str, rendered: &str, overlay: &str) -> Result<String, Fault> {
     }
     for overlay in overlays {
         let (document, at) = find(&mut documents, &overlay)?;
+        let before = document.clone();
         merge(document, overlay, &at)?;
+        // Without its comments the file would differ, and nobody could say why.
+        if *document == before {
+            return Err((at, format!("it changes nothing: `{path}` is like that already")));
+        }
     }
     write(path, &documents).map_err(|error| (String::new(), format!("the result can't be written: {error}")))
 }
@@ -129,6 +135,72 @@ fn find<'a>(documents: &'a mut [Node], overlay: &Node) -> Result<(&'a mut Node, 
     match documents.iter_mut().find(|document| identity(document).as_ref() == Some(&wanted)) {
         Some(found) => Ok((found, at)),
         None => Err((at, format!("there is no such object (there are {})", names.join(", ")))),
+    }
+}
+
+/// By hand, because the derived one looks at keys before it knows that they are texts: `on`, which every workflow has, is
+/// then a boolean.
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a document")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Node, E> {
+        Ok(Node::Scalar(Value::Null))
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Node, E> {
+        self.visit_unit()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        Node::deserialize(deserializer)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Scalar(value.into()))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Scalar(value.into()))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Node, E> {
+        Ok(Node::Scalar(value.into()))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Scalar(value.into()))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::Scalar(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+        let mut list = Vec::new();
+        while let Some(entry) = entries.next_element()? {
+            list.push(entry);
+        }
+        Ok(Node::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+        let mut map = IndexMap::new();
+        while let Some((key, value)) = entries.next_entry::<String, Node>()? {
+            map.insert(key, value);
+        }
+        Ok(Node::Map(map))
     }
 }
 
@@ -276,6 +348,31 @@ mod tests {
         refuses("a: [{name: api}]\n", "a: [{name: web, $patch: delete}]\n", "a[web]", "nothing to take away");
         refuses("a: [{name: api}]\n", "a: [{name: api, $patch: replace}]\n", "a[api]", "means nothing");
         refuses("a: [1]\n", "a: [{name: api, $patch: delete}]\n", "a[0].$patch", "nothing to take away");
+        refuses("a: 1\n", "a: 1\n", "", "changes nothing");
+        refuses("a: [{name: api, b: 1}]\n", "a: [{name: api, b: 1}]\n", "", "changes nothing");
+        let object = "kind: A\nmetadata: {name: x}\n";
+        refuses(&format!("---\n{object}---\nkind: B\n"), object, "A x", "changes nothing");
+    }
+
+    #[test]
+    fn a_key_is_a_text() {
+        check("on:\n  push: 1\n\"y\": 1\n1: 2\n", "on: {push: 2}\n", "\"on\":\n  push: 2\n\"y\": 1\n\"1\": 2\n");
+    }
+
+    /// An overlay may change any of them, and must change nothing else in it.
+    #[test]
+    fn every_rendered_document_comes_back_as_it_was() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let mut read_back = 0;
+        for file in files_below(&golden).unwrap().into_iter().filter(|file| is_document(&file.to_string_lossy())) {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let told = |error: String| -> String { panic!("{}: {error}", file.display()) };
+            let written = read(&text).and_then(|documents| write(&file.to_string_lossy(), &documents));
+            let written = written.unwrap_or_else(told);
+            assert_eq!(yaml::documents(&written), yaml::documents(&text), "{}", file.display());
+            read_back += 1;
+        }
+        assert!(read_back > 200, "only {read_back} files");
     }
 
     #[test]

@@ -7,7 +7,12 @@ use serde_json::Value;
 pub(crate) fn error_text(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("not YAML").trim();
-    line.to_owned()
+    // Whoever asks says the place; and what a program's author may set is nothing to whoever wrote the file.
+    let line = match line.rsplit_once(" at line ") {
+        Some((what, _)) if error.location().is_some() => what,
+        _ => line,
+    };
+    line.trim_end_matches(", set DuplicateKeyPolicy in Options if acceptable").to_owned()
 }
 
 /// Every document of a file.
@@ -73,6 +78,13 @@ fn is_plain(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mistake_is_told_with_its_place_once() {
+        let check = |text: &str, expect: &str| assert_eq!(documents(text).unwrap_err(), expect);
+        check("a: 1\na: 2\n", "2:1: duplicate mapping key: a");
+        check("resources:\n - a\n- b\n", "3:3: while parsing a block mapping, did not find expected key");
+    }
 
     #[test]
     fn a_scalar_means_itself_to_every_reader() {
