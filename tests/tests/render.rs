@@ -66,10 +66,54 @@ fn a_set_is_written_compared_changed_and_kept() {
     let kept = dir.path().join(kept.expect("where the set is kept"));
     assert_eq!(fs::read(kept.join("render.yaml")).expect("the kept file"), before);
 
-    // What somebody edited is theirs.
+    // And is put back as it was said, to the byte.
+    let back = written.stderr.lines().find_map(|line| line.strip_prefix("the way back: tierlift render "));
+    let back: Vec<&str> = back.expect("the way back").split(' ').collect();
+    render(dir.path(), &[&back[..], &["--diff"]].concat()).expect_code(2);
+    assert!(render(dir.path(), &back).expect_code(0).stdout.contains("files written"));
+    assert_eq!(fs::read(dir.path().join("deploy/render.yaml")).expect("a file"), before);
+    assert_eq!(with(&["--diff"]).expect_code(0).stdout, "");
+    assert!(render(dir.path(), &back).expect_code(0).stdout.contains("files there already"));
+
+    // What somebody edited is theirs; the difference is from what they wrote, and nothing else.
+    let edited = String::from_utf8(before).expect("text").replace("generation: \"off\"", "generation: manual");
+    fs::write(dir.path().join("deploy/render.yaml"), edited).expect("a file");
+    let seen = with(&["--diff"]).expect_code(2);
+    let lines: Vec<&str> = seen.stdout.lines().filter(|line| line.starts_with(['+', '-'])).skip(2).collect();
+    assert_eq!(lines, ["-  generation: manual", "+  generation: \"off\""]);
+    assert!(seen.stderr.contains("would not be replaced"), "{}", seen.stderr);
     fs::write(dir.path().join("deploy/render.yaml"), "edited").expect("a file");
     assert!(with(&[]).expect_code(4).stderr.contains("edited render.yaml"));
     assert_eq!(fs::read(dir.path().join("deploy/render.yaml")).expect("a file"), b"edited");
+}
+
+#[test]
+fn a_folder_that_can_not_be_used() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let tier2 = ["--system", "oviya", "--tier", "tier2"];
+    let check = |more: &[&str], code: u8, expect: &str| {
+        let refused = render(dir.path(), &[&tier2[..], more].concat()).expect_code(code.into());
+        assert!(refused.stderr.contains(expect) && refused.stderr.contains("what to do"), "{}", refused.stderr);
+    };
+    fs::write(dir.path().join("file"), "x").expect("a file");
+    check(&["--out", "file"], 4, "unknown ");
+    check(&["--out", "file/below"], 3, "Not a directory");
+    check(&["--out", "/proc/nowhere"], 3, "cannot create");
+    check(&[], 3, "no folder was given");
+    let kept = render(dir.path(), &["--kept", "nowhere", "--out", "deploy"]).expect_code(3);
+    assert!(kept.stderr.contains("there are no files in it"), "{}", kept.stderr);
+
+    // In the folder itself, what is kept would be replaced with it: nothing is touched.
+    let deploy = dir.path().join("deploy");
+    render(dir.path(), &[&tier2[..], &["--out", "deploy"]].concat()).expect_code(0);
+    let tier1 = ["--system", "oviya", "--tier", "tier1", "--out", "."];
+    let inside = render(&deploy, &tier1).expect_code(3);
+    assert!(
+        inside.stderr.contains("replaced as a whole") && inside.stderr.contains("--state-dir"),
+        "{}",
+        inside.stderr
+    );
+    assert_eq!(render(dir.path(), &[&tier2[..], &["--out", "deploy", "--diff"]].concat()).expect_code(0).stdout, "");
 }
 
 #[test]

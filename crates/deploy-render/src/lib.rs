@@ -44,4 +44,4 @@ pub use tier::{
     StoreProduct, TierSpec, Variable, Watchers,
 };
 pub use validate::SpecProblem;
-pub use write::{Before, Foreign, OnDisk, State, WriteError, Written, on_disk, restore, write};
+pub use write::{Before, Foreign, OnDisk, State, WriteError, Written, on_disk, restore, there, write};

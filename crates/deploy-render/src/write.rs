@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use read::{Foreign, OnDisk, on_disk};
+pub use read::{Foreign, OnDisk, on_disk, there};
 
 use crate::set::RenderedSet;
 
@@ -87,6 +87,14 @@ pub enum WriteError {
         /// Where it should be.
         keep: PathBuf,
     },
+    /// What is kept would be replaced with the folder.
+    #[error("{} is in {}, which is replaced as a whole", keep.display(), out.display())]
+    KeptInside {
+        /// Where it would be kept.
+        keep: PathBuf,
+        /// The folder.
+        out: PathBuf,
+    },
     /// The file system refused.
     #[error("cannot {what} {}", path.display())]
     Io {
@@ -139,6 +147,10 @@ impl Before {
 /// When the folder is not ours, changed meanwhile, or the file system refuses. The folder is then as it was.
 pub fn write(set: &RenderedSet, out: &Path, keep: &Path, before: &Before) -> Result<Written, WriteError> {
     let out = resolve(out)?;
+    let keep = &resolve(keep)?;
+    if keep.starts_with(&out) {
+        return Err(WriteError::KeptInside { keep: keep.clone(), out });
+    }
     let parent = parent_of(&out);
     fs::create_dir_all(parent).map_err(WriteError::io("create", parent))?;
     let _lock = lock(parent)?;
@@ -225,12 +237,18 @@ fn lock(parent: &Path) -> Result<File, WriteError> {
     }
 }
 
-/// The absolute path, with a link in the folder's own place followed, so that a rename does not replace the link.
-fn resolve(out: &Path) -> Result<PathBuf, WriteError> {
-    match fs::canonicalize(out) {
-        Ok(path) => Ok(path),
-        Err(_) => std::path::absolute(out).map_err(WriteError::io("find", out)),
+/// The absolute path without links, as far as it is there: a rename does not replace a link in the folder's own place,
+/// and of two paths it can be told whether one is in the other.
+fn resolve(path: &Path) -> Result<PathBuf, WriteError> {
+    let absolute = std::path::absolute(path).map_err(WriteError::io("find", path))?;
+    for there in absolute.ancestors() {
+        if let Ok(real) = fs::canonicalize(there) {
+            // Of what is not there, nothing is a link. A path joined to nothing would end with a slash.
+            let rest = absolute.strip_prefix(there).unwrap_or(Path::new(""));
+            return Ok(rest.components().fold(real, |path, part| path.join(part)));
+        }
     }
+    Ok(absolute)
 }
 
 /// The folder above; the root stands for itself and is refused by what follows.

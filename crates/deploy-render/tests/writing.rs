@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use deploy_render::{Before, OnDisk, RenderedSet, State, WriteError, on_disk, restore, write};
+use deploy_render::{Before, OnDisk, RenderedSet, State, WriteError, on_disk, restore, there, write};
 use tempfile::TempDir;
 
 const RECORD: &str = ".tierlift-set.json";
@@ -395,6 +395,50 @@ fn follows_a_link_in_the_folders_place() {
     assert_eq!(on_disk(&real).unwrap(), OnDisk::Ours(new_set()));
     place.restore(&before).unwrap();
     assert_eq!(on_disk(&real).unwrap(), OnDisk::Empty);
+}
+
+/// As when the program is run in the very folder it shall write.
+#[test]
+fn does_not_keep_anything_in_the_folder_it_replaces() {
+    let place = Place::with(&old_set());
+    let (before, tree) = (place.before(), place.tree());
+    let linked = place.dir.path().join("linked");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(place.out(), &linked).unwrap();
+    for keep in [place.out().join(".tierlift/previous"), place.out(), linked.join("previous")] {
+        let error = write(&new_set(), &place.out(), &keep, &before).unwrap_err();
+        assert!(matches!(error, WriteError::KeptInside { .. }), "{}: {error}", keep.display());
+    }
+    #[cfg(unix)]
+    fs::remove_file(linked).unwrap();
+    assert_eq!(place.tree(), tree);
+}
+
+#[test]
+fn compares_with_what_is_there_whoever_wrote_it() {
+    let place = Place::with(&old_set());
+    assert_eq!(there(&place.out(), &new_set()).unwrap(), old_set());
+    // Edited, beside a file that is none of ours and one that a new set has.
+    fs::write(place.out().join("a.txt"), "mine\n").unwrap();
+    fs::write(place.out().join("notes.txt"), "n").unwrap();
+    fs::write(place.out().join(".env.example"), "Y=\n").unwrap();
+    let seen =
+        set(&[("a.txt", "mine\n"), ("k8s/b.yaml", "b: 1\n"), ("k8s/gone.yaml", "c: 1\n"), (".env.example", "Y=\n")]);
+    assert_eq!(there(&place.out(), &new_set()).unwrap(), seen);
+    fs::remove_file(place.out().join(RECORD)).unwrap();
+    let seen = set(&[("a.txt", "mine\n"), ("k8s/b.yaml", "b: 1\n"), (".env.example", "Y=\n")]);
+    assert_eq!(there(&place.out(), &new_set()).unwrap(), seen);
+    assert_eq!(there(&place.dir.path().join("nowhere"), &new_set()).unwrap(), RenderedSet::default());
+}
+
+/// A folder may be somebody's whole disk: without a record, nothing below it is looked at.
+#[test]
+fn does_not_read_through_somebody_elses_folder() {
+    let place = Place::new();
+    fs::create_dir_all(place.out().join("deep/er")).unwrap();
+    fs::write(place.out().join("deep/er/file"), "x").unwrap();
+    let OnDisk::Foreign(foreign) = on_disk(&place.out()).unwrap() else { panic!() };
+    assert_eq!(foreign.unknown, ["deep/"]);
 }
 
 #[test]

@@ -154,16 +154,21 @@ Examples:
   tierlift render --tier tier3 --out deploy/oviya          write the set, keep the previous one
   tierlift render --tier tier3 --out deploy/oviya --overlays ops/overlays --diff
                                                            with your own small changes
+  tierlift render --kept .tierlift/previous-sets/STAMP --out deploy/oviya
+                                                           back to the files that were replaced, byte for byte
 
-Exit codes: 0 done or nothing would change, 2 something would change, 4 a file has a problem, or something would change
-for good that --accept-irreversible does not allow.")]
+Exit codes: 0 done or nothing would change, 2 something would change, 3 a folder, template or overlay can't be used,
+4 a file has a problem, or something would change for good that --accept-irreversible does not allow.")]
 pub struct RenderArgs {
     /// The tier whose files to render
-    #[arg(long, value_name = "TIER")]
-    pub tier: String,
+    #[arg(long, value_name = "TIER", required_unless_present = "kept")]
+    pub tier: Option<String>,
     /// The system, when several have the tier
     #[arg(long)]
     pub system: Option<String>,
+    /// Instead of rendering, take the files that `render` kept when it replaced them
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["tier", "system", "templates", "overlays"])]
+    pub kept: Option<PathBuf>,
     /// Where the files go
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -263,7 +263,10 @@ impl From<WriteError> for Failure {
             WriteError::Moved { .. } => (FailureKind::Blocked, "look at the folder, then run the command again"),
             WriteError::Locked { .. } => (FailureKind::Locked, "wait until it is done"),
             WriteError::Kept { .. } => (FailureKind::Failed, "render the previous tier into the folder by hand"),
-            WriteError::Io { .. } => (FailureKind::Failed, "make the folder writable and try again"),
+            WriteError::KeptInside { .. } => {
+                (FailureKind::InvalidInput, "run it from elsewhere, or say with --state-dir where things are kept")
+            }
+            WriteError::Io { .. } => (FailureKind::Failed, "see that it can be read and written, and try again"),
         };
         Self::from_error(kind, "", &error, hint)
     }

@@ -1,6 +1,6 @@
 //! What is in a folder, and whether we wrote it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -67,21 +67,76 @@ pub fn on_disk(out: &Path) -> Result<OnDisk, WriteError> {
         let name = out.display().to_string();
         return Ok(OnDisk::Foreign(Foreign { unknown: vec![name], ..Foreign::default() }));
     }
-    let mut files = BTreeMap::new();
-    let mut foreign = Foreign::default();
-    collect(out, "", &mut files, &mut foreign)?;
-    if files.is_empty() && foreign.unknown.is_empty() {
-        return Ok(OnDisk::Empty);
-    }
-    let record = files.remove(RECORD).and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
-    let Some(record) = record else {
-        foreign.unknown.extend(files.into_keys());
-        if foreign.unknown.is_empty() {
-            foreign.edited.push(RECORD.to_owned());
+    // What was there a moment ago and is not: somebody else is writing, and nobody can say what it will be.
+    look(out).map_err(|error| match error {
+        WriteError::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
+            WriteError::Moved { out: out.to_owned() }
         }
-        return Ok(OnDisk::Foreign(foreign));
-    };
-    compare(record, files, foreign)
+        other => other,
+    })
+}
+
+/// Looks into a folder that is there.
+fn look(out: &Path) -> Result<OnDisk, WriteError> {
+    let Some(record) = record_in(out)? else { return without_record(out) };
+    let mut foreign = Foreign::default();
+    let mut names = BTreeSet::new();
+    collect(out, "", &mut names, &mut foreign)?;
+    compare(out, &record, &names, foreign)
+}
+
+/// What is there of the files that a set would replace: all of a set of ours; of somebody else's folder, the files of
+/// the set's names and those that we once wrote. Never what we would not touch, which may be all of a disk.
+///
+/// # Errors
+/// When it can't be read.
+pub fn there(out: &Path, wanted: &RenderedSet) -> Result<RenderedSet, WriteError> {
+    match on_disk(out)? {
+        OnDisk::Ours(set) => return Ok(set),
+        OnDisk::Nothing | OnDisk::Empty => return Ok(RenderedSet::default()),
+        OnDisk::Foreign(_) => {}
+    }
+    let recorded = record_in(out)?.map(|record| record.files).unwrap_or_default();
+    let mut set = RenderedSet::default();
+    for path in wanted.files().map(|(path, _)| path).chain(recorded.keys().map(String::as_str)) {
+        let file = out.join(path);
+        if fs::symlink_metadata(&file).is_ok_and(|metadata| metadata.is_file()) {
+            let bytes = fs::read(&file).map_err(WriteError::io("read", &file))?;
+            // A record that somebody edited may name paths that no set has.
+            let _ = set.insert(path, bytes);
+        }
+    }
+    Ok(set)
+}
+
+/// The record of a folder; none when it has none that can be read as one.
+fn record_in(out: &Path) -> Result<Option<Record>, WriteError> {
+    let path = out.join(RECORD);
+    match fs::read(&path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(error)
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(WriteError::io("read", &path)(error)),
+    }
+}
+
+/// A folder that we did not write. Only its own entries are looked at: it may be a whole disk.
+fn without_record(out: &Path) -> Result<OnDisk, WriteError> {
+    let mut foreign = Foreign::default();
+    for entry in fs::read_dir(out).map_err(WriteError::io("read", out))? {
+        let entry = entry.map_err(WriteError::io("read", out))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => foreign.unknown.push(format!("{name}/")),
+            _ if name == RECORD => foreign.edited.push(name),
+            _ => foreign.unknown.push(name),
+        }
+    }
+    foreign.unknown.sort();
+    Ok(if foreign == Foreign::default() { OnDisk::Empty } else { OnDisk::Foreign(foreign) })
 }
 
 /// The record's bytes for a set.
@@ -98,21 +153,23 @@ pub(super) fn record(set: &RenderedSet) -> Vec<u8> {
     bytes
 }
 
-fn compare(record: Record, files: BTreeMap<String, Vec<u8>>, mut foreign: Foreign) -> Result<OnDisk, WriteError> {
-    for path in record.files.keys().filter(|path| !files.contains_key(*path)) {
+fn compare(out: &Path, record: &Record, names: &BTreeSet<String>, mut foreign: Foreign) -> Result<OnDisk, WriteError> {
+    for path in record.files.keys().filter(|path| !names.contains(*path)) {
         foreign.missing.push(path.clone());
     }
     let mut set = RenderedSet::default();
-    for (path, bytes) in files {
-        match record.files.get(&path) {
-            None => foreign.unknown.push(path),
-            Some(hash) if *hash != sha256(&bytes) => foreign.edited.push(path),
-            // A path read from a folder can't leave it; one that no set can have is not ours.
-            Some(_) => {
-                if set.insert(&path, bytes).is_err() {
-                    foreign.unknown.push(path);
-                }
-            }
+    for path in names {
+        let Some(hash) = record.files.get(path) else {
+            foreign.unknown.push(path.clone());
+            continue;
+        };
+        let file = out.join(path);
+        let bytes = fs::read(&file).map_err(WriteError::io("read", &file))?;
+        if *hash != sha256(&bytes) {
+            foreign.edited.push(path.clone());
+        // A path read from a folder can't leave it; one that no set can have is not ours.
+        } else if set.insert(path, bytes).is_err() {
+            foreign.unknown.push(path.clone());
         }
     }
     if foreign != Foreign::default() {
@@ -124,13 +181,8 @@ fn compare(record: Record, files: BTreeMap<String, Vec<u8>>, mut foreign: Foreig
     Ok(OnDisk::Ours(set))
 }
 
-/// Every file below a folder; what is no plain file, and folders without any, are not ours.
-fn collect(
-    dir: &Path,
-    prefix: &str,
-    files: &mut BTreeMap<String, Vec<u8>>,
-    foreign: &mut Foreign,
-) -> Result<(), WriteError> {
+/// The name of every file below a folder but its record; what is no plain file, and folders without any, are not ours.
+fn collect(dir: &Path, prefix: &str, names: &mut BTreeSet<String>, foreign: &mut Foreign) -> Result<(), WriteError> {
     let mut any = false;
     for entry in fs::read_dir(dir).map_err(WriteError::io("read", dir))? {
         any = true;
@@ -142,9 +194,11 @@ fn collect(
             continue;
         };
         if kind.is_dir() {
-            collect(&path, &format!("{name}/"), files, foreign)?;
+            collect(&path, &format!("{name}/"), names, foreign)?;
         } else if kind.is_file() {
-            files.insert(name, fs::read(&path).map_err(WriteError::io("read", &path))?);
+            if name != RECORD {
+                names.insert(name);
+            }
         } else {
             foreign.unknown.push(name);
         }

@@ -10,41 +10,24 @@ use crate::output::{data, talk};
 use crate::style::{bytes, colour, paint};
 use crate::{exit, systems};
 
-/// Renders and checks; then writes, or only says what it would write.
+/// Renders and checks, or takes a set that was kept; then writes, or only says what it would write.
 pub fn run(global: &Global, args: &RenderArgs) -> Result<u8, Failure> {
-    let system = systems::with_tier(&global.playbooks, args.system.as_deref(), &args.tier)?;
-    let options = RenderOptions {
-        database: DatabaseTarget::Target,
-        templates_dir: args.templates.clone(),
-        overlays_dir: args.overlays.clone(),
+    let set = match (&args.kept, &args.tier) {
+        (Some(kept), _) => kept_set(kept)?,
+        (None, Some(tier)) => rendered_set(global, args, tier)?,
+        (None, None) => {
+            return Err(missing("--tier", "no tier was given", "name one with --tier; `tierlift tiers` lists them"));
+        }
     };
-    let set = deploy_render::render(&system.spec, &args.tier, &options)?;
-    let problems = deploy_render::check(&set);
-    if !problems.is_empty() {
-        tell(global.json, "problem", &problems);
-        return Err(Failure::new(
-            FailureKind::Blocked,
-            format!("tier {}", args.tier),
-            format!("{} in the rendered files", counted(problems.len(), "problem")),
-            "mend the tier's `render` section in system.yaml, or your templates; nothing was written",
-        ));
-    }
     let Some(out) = args.out.as_deref() else {
         if args.check {
             report(global.json, "checked", &set);
             return Ok(exit::DONE);
         }
-        return Err(Failure::new(
-            FailureKind::InvalidInput,
-            "--out",
-            "no folder was given",
-            "say where the files go with --out DIR, or only look at them with --check",
-        ));
+        let hint = "say where the files go with --out DIR, or only look at them with --check";
+        return Err(missing("--out", "no folder was given", hint));
     };
-    let there = match deploy_render::on_disk(out)? {
-        OnDisk::Ours(set) => set,
-        OnDisk::Nothing | OnDisk::Empty | OnDisk::Foreign(_) => RenderedSet::default(),
-    };
+    let there = deploy_render::there(out, &set).map_err(nothing_was_written)?;
     let differences: Vec<FileDiff> =
         deploy_render::diff(&there, &set).into_iter().filter(|d| d.change != Change::Unchanged).collect();
     let for_good = deploy_render::one_way(&there, &set);
@@ -52,6 +35,9 @@ pub fn run(global: &Global, args: &RenderArgs) -> Result<u8, Failure> {
         print_diff(global.json, &differences);
     }
     tell(global.json, "one_way", &for_good);
+    if args.diff || args.check {
+        tell_foreign(global.json, out)?;
+    }
     if args.diff {
         return Ok(if differences.is_empty() { exit::DONE } else { exit::PENDING });
     }
@@ -67,21 +53,91 @@ pub fn run(global: &Global, args: &RenderArgs) -> Result<u8, Failure> {
         report(global.json, "checked", &set);
         return Ok(exit::DONE);
     }
-    write(global, &set, out)?;
-    report(global.json, "written", &set);
+    let changed = write(global, &set, out).map_err(nothing_was_written)?;
+    report(global.json, if changed { "written" } else { "there already" }, &set);
     Ok(exit::DONE)
 }
 
-/// Keeps the set that was there below the state folder, and says where.
-fn write(global: &Global, set: &RenderedSet, out: &Path) -> Result<(), Failure> {
+fn missing(option: &str, message: &str, hint: &str) -> Failure {
+    Failure::new(FailureKind::InvalidInput, option, message, hint)
+}
+
+/// A tier's files, without a problem in them.
+fn rendered_set(global: &Global, args: &RenderArgs, tier: &str) -> Result<RenderedSet, Failure> {
+    let system = systems::with_tier(&global.playbooks, args.system.as_deref(), tier)?;
+    let options = RenderOptions {
+        database: DatabaseTarget::Target,
+        templates_dir: args.templates.clone(),
+        overlays_dir: args.overlays.clone(),
+    };
+    let set = deploy_render::render(&system.spec, tier, &options)?;
+    let problems = deploy_render::check(&set);
+    if problems.is_empty() {
+        return Ok(set);
+    }
+    tell(global.json, "problem", &problems);
+    Err(Failure::new(
+        FailureKind::Blocked,
+        format!("tier {tier}"),
+        format!("{} in the rendered files", counted(problems.len(), "problem")),
+        "mend the tier's `render` section in system.yaml, or your templates; nothing was written",
+    ))
+}
+
+/// A set as it was kept. It was there before, so today's rules are not asked about it.
+fn kept_set(kept: &Path) -> Result<RenderedSet, Failure> {
+    let object = format!("folder {}", kept.display());
+    let hint = "name a folder that `render` said it kept the files in, unchanged";
+    match deploy_render::on_disk(kept).map_err(nothing_was_written)? {
+        OnDisk::Ours(set) => Ok(set),
+        OnDisk::Foreign(foreign) => Err(missing(&object, &format!("it is no kept set: {foreign}"), hint)),
+        OnDisk::Nothing | OnDisk::Empty => Err(missing(&object, "there are no files in it", hint)),
+    }
+}
+
+/// A folder is replaced as a whole or not at all, so what the file system refuses is a folder that can't be used.
+fn nothing_was_written(error: impl Into<Failure>) -> Failure {
+    let mut failure = error.into();
+    if failure.kind == FailureKind::Failed {
+        failure.kind = FailureKind::InvalidInput;
+    }
+    failure
+}
+
+/// That writing would be refused, and why.
+fn tell_foreign(json: bool, out: &Path) -> Result<(), Failure> {
+    if let OnDisk::Foreign(foreign) = deploy_render::on_disk(out).map_err(nothing_was_written)? {
+        match json {
+            true => {
+                data(format_args!("{}", serde_json::json!({"event": "foreign", "folder": out, "foreign": foreign})))
+            }
+            false => talk(format_args!(
+                "{} would not be replaced: it holds what tierlift did not write: {foreign}",
+                out.display()
+            )),
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the set that was there below the state folder, and says where. False when the same set was there.
+fn write(global: &Global, set: &RenderedSet, out: &Path) -> Result<bool, Failure> {
     let before = Before::of(out)?;
     let stamp = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S%.3f").to_string();
     let keep = global.state_dir.join("previous-sets").join(stamp);
     let written = deploy_render::write(set, out, &keep, &before)?;
     if written.changed && before.state == deploy_render::State::Set {
         talk(format_args!("the files that were there are kept in {}", keep.display()));
+        talk(format_args!("the way back: tierlift render --out {} --kept {}", quoted(out), quoted(&keep)));
     }
-    Ok(())
+    Ok(written.changed)
+}
+
+/// A path as a POSIX shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b));
+    if plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 fn counted(count: usize, what: &str) -> String {
@@ -116,8 +172,10 @@ fn print_diff(json: bool, differences: &[FileDiff]) {
             data(format_args!("{}", serde_json::json!({"event": "file", "file": difference})));
             continue;
         }
-        for line in difference.unified.lines() {
+        for (i, line) in difference.unified.lines().enumerate() {
             let code = match line.as_bytes().first() {
+                // The names of the file, whose lines begin as those that come and go do.
+                _ if i < 2 => "1",
                 Some(b'+') => "32",
                 Some(b'-') => "31",
                 Some(b'@') => "36",
