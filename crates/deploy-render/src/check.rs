@@ -76,6 +76,7 @@ pub fn check(set: &RenderedSet) -> Vec<Problem> {
             "docker/redis.conf" => data_plane::redis(set, text, &mut report),
             "docker/nginx.conf" => data_plane::nginx(set, text, &mut report),
             "postgres/tuning.sql" => data_plane::tuning(set, text, &mut report),
+            "postgres/indexes.sql" => data_plane::indexes(set, text, &mut report),
             _ if path.starts_with("cloud-monitoring/") => cloud_monitoring::check(path, text, &mut report),
             _ if path.starts_with("monitoring/") => monitoring::check(set, path, text, &mut report),
             ".env.example" => env_example::check(text, &mut report),

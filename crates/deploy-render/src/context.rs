@@ -15,7 +15,7 @@ use k8s_templates::Quantity;
 use serde::Serialize;
 
 use edge::{DenoView, EdgeView, deno_view, edge_view};
-use machine::{HelperView, WatchersView, helper_view, watchers_view};
+use machine::{HelperView, MoveView, WatchersView, helper_view, move_view, watchers_view};
 use pipeline::{PipelineView, pipeline_view};
 use service::{CalledView, ServiceView, called, service_view};
 use site::{CronView, SiteView, cron_view, site_view};
@@ -85,6 +85,10 @@ pub(crate) struct Page {
     /// What else runs there: the proxy, and what watches.
     proxy: Option<HelperView>,
     watchers: Option<WatchersView>,
+    /// The move from another machine, where this tier's takes the place of one.
+    moved: Option<MoveView>,
+    /// The tier before, where its files are all the way back there is to it.
+    before: Option<BeforeView>,
     /// Files under `k8s/` that hold objects.
     k8s_files: Vec<String>,
     /// Regions of Vercel's functions; empty for its default.
@@ -101,6 +105,15 @@ pub(crate) struct Page {
     watch: Option<WatchView>,
     /// The clusters of a tier in several regions; none where there is one, which `k8s/` is for.
     clusters: Vec<ClusterView>,
+    /// Argo CD's Applications, one a cluster.
+    applications: Vec<String>,
+}
+
+/// The tier that this one is the next of.
+#[derive(Debug, Serialize)]
+struct BeforeView {
+    tier: String,
+    deploy_path: String,
 }
 
 /// The cluster of a region.
@@ -207,6 +220,8 @@ pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
         machine_memory_mib: spec.machine.as_ref().map(|machine| machine.memory.mebibytes()),
         proxy: spec.machine.as_ref().and_then(|machine| machine.proxy.as_ref()).map(helper_view),
         watchers: spec.machine.as_ref().and_then(|machine| machine.watchers.as_ref()).map(watchers_view),
+        moved: system.tiers.get(tier).and_then(|tier| move_view(system, tier)),
+        before: before(system, tier),
         k8s_files: k8s_files.to_vec(),
         vercel_regions: spec.regions.vercel.iter().map(|region| region.name.clone()).collect(),
         deno: deno_view(spec),
@@ -215,6 +230,7 @@ pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
         watch: Watched::new(system, tier, spec)
             .filter(|_| matches!(platform, Some(Platform::Prometheus | Platform::CloudMonitoring)))
             .map(|watched| watch_view(watched, &spec.domains)),
+        applications: applications(&slug, spec),
         clusters: clusters(&slug, spec),
     }
 }
@@ -233,6 +249,16 @@ fn sites<'a>(
         .collect()
 }
 
+fn before(system: &SystemSpec, tier: &str) -> Option<BeforeView> {
+    let here = system.tiers.get(tier)?.render.as_ref()?;
+    if here.database.as_ref().is_some_and(|database| database.source.is_some()) {
+        return None;
+    }
+    let earlier = system.tiers_in_order().take_while(|(name, _)| *name != tier);
+    let (name, spec) = earlier.filter_map(|(name, tier)| Some((name, tier.render.as_ref()?))).last()?;
+    Some(BeforeView { tier: name.to_owned(), deploy_path: spec.deploy_path.clone() })
+}
+
 fn clusters(slug: &str, spec: &TierSpec) -> Vec<ClusterView> {
     let regions = spec.regions.google_cloud.iter().filter(|_| spec.has(Platform::Kubernetes));
     let view = |region: &Region| ClusterView {
@@ -240,6 +266,12 @@ fn clusters(slug: &str, spec: &TierSpec) -> Vec<ClusterView> {
         folder: format!("regions/{}", region.short_name()),
     };
     if spec.regions.google_cloud.len() > 1 { regions.map(view).collect() } else { Vec::new() }
+}
+
+/// As `argocd.rs` names them.
+fn applications(slug: &str, spec: &TierSpec) -> Vec<String> {
+    let names: Vec<String> = clusters(slug, spec).into_iter().map(|cluster| cluster.name).collect();
+    if names.is_empty() { vec![slug.to_owned()] } else { names }
 }
 
 fn regions(regions: &[Region]) -> Vec<RegionView> {

@@ -38,7 +38,7 @@ pub use system::{
 pub use templates::{TemplateError, built_in_templates};
 pub use tier::{
     Allowed, Cache, CacheProduct, CacheRule, Cdn, CdnPlan, Channel, Channels, Cluster, ClusterGateway, ClusterProvider,
-    Database, DatabaseSecret, DenoApp, DenoRegion, Domain, Engine, Eviction, GoogleCloud, Gpu, Health, Helper,
+    Database, DatabaseSecret, DenoApp, DenoRegion, Domain, Engine, Eviction, GoogleCloud, Gpu, Health, Helper, Index,
     Instance, Kind, Machine, Monitoring, Platform, RateLimit, Region, Regions, Repository, RequirementSet,
     Requirements, Runtime, Scaling, SecretRef, Service, ServiceResources, Shares, Shutdown, Source, Store,
     StoreProduct, TierSpec, Variable, Watchers,

@@ -61,6 +61,8 @@ static TEMPLATES: &[Template] = templates! {
     "postgres/tuning.sql.tera" => "postgres/tuning.sql", None, own_postgres;
     "postgres/tuning-undo.sql.tera" => "postgres/tuning-undo.sql", None, own_postgres;
     "postgres/cloud-sql-flags.yaml.tera" => "postgres/cloud-sql-flags.yaml", None, has_cloud_sql;
+    "postgres/indexes.sql.tera" => "postgres/indexes.sql", None, has_indexes;
+    "postgres/indexes-undo.sql.tera" => "postgres/indexes-undo.sql", None, has_indexes;
     "render/render.yaml.tera" => "render.yaml", Some(Platform::Render), always;
     "k8s/kustomization.yaml.tera" => "k8s/kustomization.yaml", Some(Platform::Kubernetes), always;
     "cloudrun/service.yaml.tera" => "cloudrun/{service}.yaml", Some(Platform::CloudRun), always;
@@ -91,6 +93,7 @@ static TEMPLATES: &[Template] = templates! {
     "monitoring/blackbox.yml.tera" => "monitoring/blackbox.yml", Some(Platform::Prometheus), on_machine;
     "env/env.example.tera" => ".env.example", None, always;
     "docs/ROLLBACK.md.tera" => "ROLLBACK.md", None, always;
+    "docs/MOVE.md.tera" => "MOVE.md", Some(Platform::Compose), replaces_a_machine;
 };
 
 fn always(_: &TierSpec) -> bool {
@@ -120,6 +123,14 @@ fn has_cloud_sql(tier: &TierSpec) -> bool {
     // Config Connector sets the flags of its instances itself, and undoes what others set.
     !tier.has(Platform::ConfigConnector)
         && tier.database.as_ref().is_some_and(|database| database.engine == Engine::CloudSql)
+}
+
+fn has_indexes(tier: &TierSpec) -> bool {
+    tier.database.as_ref().is_some_and(|database| !database.indexes.is_empty())
+}
+
+fn replaces_a_machine(tier: &TierSpec) -> bool {
+    tier.machine.as_ref().is_some_and(|machine| machine.replaces.is_some())
 }
 
 fn in_cluster(tier: &TierSpec) -> bool {
@@ -277,7 +288,8 @@ fn read_override(dir: &Path, template: &Template) -> Result<Option<Source>, Temp
     let path = dir.join(template.path);
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(Some(Source { text, name: path.display().to_string() })),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        // A link to nowhere is not found either, and is somebody's template all the same.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => Ok(None),
         Err(error) => Err(TemplateError::read(&path, &error)),
     }
 }

@@ -16,7 +16,7 @@ pub(crate) use service::Running;
 pub use service::{Gpu, Health, Kind, Scaling, Service, ServiceResources, Shares, Shutdown};
 pub use source::{RequirementSet, Requirements, Runtime, Source};
 pub use stores::{
-    Allowed, Cache, CacheProduct, Database, DatabaseSecret, Engine, Eviction, Instance, Store, StoreProduct,
+    Allowed, Cache, CacheProduct, Database, DatabaseSecret, Engine, Eviction, Index, Instance, Store, StoreProduct,
 };
 
 /// Everything the files of a tier are rendered from.
@@ -235,6 +235,9 @@ pub struct SecretRef {
 pub struct Machine {
     /// Its memory; all services together must fit.
     pub memory: Quantity,
+    /// The tier whose machine this one takes the place of: what is kept there is moved here. None where it stays the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
     /// Memory of the database there; needed when it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database_memory: Option<Quantity>,

@@ -15,7 +15,7 @@ use serde::Serialize;
 use names::Validator;
 
 use crate::system::{Rule, SystemSpec, Tier};
-use crate::tier::TierSpec;
+use crate::tier::{Engine, Eviction, Platform, TierSpec};
 
 /// A value of a `system.yaml` that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -56,6 +56,7 @@ pub(crate) fn validate(system: &SystemSpec) -> Vec<SpecProblem> {
             tier::tier_spec(&mut v, spec);
             cluster::kubernetes(&mut v, system, spec);
             selector(&mut v, system, spec);
+            replaced_machine(&mut v, system, name, spec);
         }
     }
     v.at.clear();
@@ -96,6 +97,30 @@ fn selector(v: &mut Validator, system: &SystemSpec, spec: &TierSpec) {
         let remedy =
             format!("use one of {}, or teach the programs and add it to `selector`", selector.handled.join(", "));
         v.add(&format!("environment[{i}]"), message, remedy);
+    }
+}
+
+/// A move between machines has two, and a database on each that is the machine's own.
+fn replaced_machine(v: &mut Validator, system: &SystemSpec, name: &str, spec: &TierSpec) {
+    let Some(replaced) = spec.machine.as_ref().and_then(|machine| machine.replaces.as_ref()) else { return };
+    let at = "machine.replaces";
+    let before = system.tier_order.iter().take_while(|tier| *tier != name).any(|tier| tier == replaced);
+    let there = system.tiers.get(replaced).and_then(|tier| tier.render.as_ref());
+    match there.filter(|there| before && there.has(Platform::Compose)) {
+        None => v.add(at, format!("no tier before has a machine `{replaced}`"), "name one with platform compose"),
+        Some(there) => {
+            let own = |spec: &TierSpec| spec.database.as_ref().is_some_and(|db| db.engine == Engine::SelfHosted);
+            if !own(spec) || !own(there) {
+                v.add(at, "there is no database on both machines to be moved", "remove it, or use self_hosted");
+            }
+            if spec.cache.as_ref().is_some_and(|cache| cache.eviction == Eviction::Noeviction) {
+                v.add(
+                    at,
+                    "Redis starts empty there, and nothing in this one may be lost",
+                    "drain its queues, or use one that stays",
+                );
+            }
+        }
     }
 }
 

@@ -1,15 +1,16 @@
 //! The rendered files of every system and tier, byte for byte. `cargo xtask golden` writes them anew; review the
 //! difference before committing it.
+#![allow(clippy::print_stderr)] // one test says how long it takes
 
 mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{SYSTEMS, options, oviya, system};
-use deploy_render::{DatabaseTarget, RenderedSet, SystemSpec, check, diff, render};
+use deploy_render::{DatabaseTarget, Platform, RenderedSet, SystemSpec, check, diff, render};
 
 /// Every system and tier that can be rendered, for every database its files may refer to, with the name of its folder.
 fn every_set() -> Vec<(SystemSpec, String, DatabaseTarget, String)> {
@@ -75,19 +76,49 @@ fn every_platform_has_files() {
     }
 }
 
-/// Measured in the tests' own build on one core; the best of several, so that a busy machine does not count.
+/// Says how long it takes, and fails when it is more than the 200 ms promised. It is this thread's processor time that
+/// counts, the least of several: others may use the machine too.
 #[test]
 fn all_systems_and_tiers_are_rendered_in_less_than_200_ms() {
     let sets = every_set();
     let once = || {
-        let start = Instant::now();
+        let start = thread_time();
         for (system, tier, database, _) in &sets {
             render(system, tier, &options(*database)).unwrap();
         }
-        start.elapsed()
+        thread_time() - start
     };
+    let first = once();
     let best = (0..5).map(|_| once()).min().unwrap();
+    eprintln!("{} sets rendered in {best:?}; the first time, templates read, in {first:?}", sets.len());
     assert!(best < Duration::from_millis(200), "{} sets took {best:?}", sets.len());
+}
+
+fn thread_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a timespec of ours, which the call fills.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) }, 0);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.try_into().unwrap())
+}
+
+/// A person runs its commands as they stand there.
+#[test]
+fn the_way_back_goes_with_what_keeps_the_cluster() {
+    for (system, tier, database, folder) in every_set() {
+        let set = render(&system, &tier, &options(database)).unwrap();
+        let rollback = text(set.get("ROLLBACK.md").unwrap());
+        let is_kept = system.tiers[&tier].render.as_ref().unwrap().has(Platform::Argocd);
+        // What Argo CD keeps as the repository has it, it puts back.
+        assert_eq!(rollback.contains("kubectl -n argocd patch application"), is_kept, "{folder}");
+        let by_hand = rollback.contains("kubectl apply -k k8s") || rollback.contains("kubectl apply -k regions/");
+        assert!(!(is_kept && by_hand), "{folder}");
+        // The folder is replaced as a whole, so nobody may stand in it, nor keep there what was in it.
+        assert!(!rollback.contains("--out ."), "{folder}");
+        assert_eq!(rollback.contains("MOVE.md"), set.get("MOVE.md").is_some(), "{folder}");
+        for (file, said) in [("postgres/tuning.sql", "tuning-undo.sql"), ("postgres/indexes.sql", "indexes-undo.sql")] {
+            assert_eq!(rollback.contains(said), set.get(file).is_some(), "{folder}: {said}");
+        }
+    }
 }
 
 #[test]

@@ -208,6 +208,36 @@ fn render_blueprint() {
 }
 
 #[test]
+fn databases_of_a_blueprint() {
+    let finds = |from: &str, to: &str, path: &str, expect: &str| {
+        let set = render(&common::system("iitj"), "full", &options(DatabaseTarget::Target)).unwrap();
+        finds_in(set, "render.yaml", from, to, path, expect);
+    };
+    let database = "{name: iitj-database, property";
+    finds(
+        database,
+        "{name: iitj-db, property",
+        "services[0].envVars[0].fromDatabase",
+        "no `iitj-db` under `databases`",
+    );
+    finds("plan: basic-1gb", "plan: starter", "databases[0].plan", "sells no database `starter` today");
+    finds("diskSizeGB: 10", "diskSizeGB: 7", "databases[0].diskSizeGB", "no disk of 7 GB");
+    finds("diskSizeGB: 10", "readReplicas: []", "databases[0].readReplicas", "destroys all replicas");
+    finds("\"203.0.113.0/24\"", "0.0.0.0/0", "databases[0].ipAllowList", "whole world");
+    finds("schedule: \"30 22 * * *\"", "at: night", "services[2].schedule", "not when it runs");
+}
+
+#[test]
+fn indexes_of_tables_in_use() {
+    let finds = |from: &str, to: &str, expect: &str| {
+        let set = render(&common::system("pitchey"), "stage1", &options(DatabaseTarget::Target)).unwrap();
+        finds_in(set, "postgres/indexes.sql", from, to, "line 12", expect);
+    };
+    finds("create index concurrently", "create index", "nobody could write");
+    finds("\"idx_pitches_user_id\" on", "\"other\" on", "\"other\" has no way back");
+}
+
+#[test]
 fn docker() {
     let f = "Dockerfile";
     finds(f, "FROM node:22.22.0-bookworm-slim AS build", "FROM node AS build", "line", "no tag");

@@ -120,6 +120,43 @@ fn stores_that_do_not_fit() {
 }
 
 #[test]
+fn parameters_and_indexes_that_are_no_sql() {
+    let phase3 = |from: &str, to: &str, place: &str, expect: &str| {
+        refuses("chatbot_saas", "\n  phase3:", from, to, place, expect);
+    };
+    let parameters = "parameters: {shared_buffers: 512MB, ";
+    let with = |more: &str| format!("parameters: {{{more}, ");
+    phase3(
+        parameters,
+        &with("\"a; drop table x\": \"1\""),
+        "database.parameters.a; drop table x",
+        "no name in PostgreSQL",
+    );
+    phase3(parameters, &with("work_mem: \"1'; x\""), "database.parameters.work_mem", "no value of a parameter");
+    phase3(parameters, &with("max_connections: \"500\""), "database.parameters.max_connections", "computed from");
+    let stage1 = |from: &str, to: &str, place: &str, expect: &str| {
+        refuses("pitchey", "\n  stage1:", from, to, place, expect);
+    };
+    stage1("name: idx_pitches_status", "name: idx_pitches_user_id", "database.indexes[1].name", "there twice");
+    stage1("name: idx_pitches_status", "name: \"a b\"", "database.indexes[1].name", "no name in PostgreSQL");
+    stage1("table: pitches", "table: a.b.c", "database.indexes[0].table", "no table");
+    stage1("table: pitches", "table: \"pitches; x\"", "database.indexes[0].table", "no name in PostgreSQL");
+    stage1("columns: [status]", "columns: []", "database.indexes[1].columns", "has columns");
+    stage1("[created_at desc]", "[created_at down]", "database.indexes[2].columns[0]", "no name in PostgreSQL");
+}
+
+#[test]
+fn a_machine_that_replaces_none() {
+    let phase2 = |from: &str, to: &str, expect: &str| {
+        refuses("chatbot_saas", "\n  phase2:", from, to, "machine.replaces", expect);
+    };
+    phase2("replaces: phase1", "replaces: phase3", "no tier before has a machine `phase3`");
+    phase2("replaces: phase1", "replaces: phase9", "no tier before has a machine `phase9`");
+    phase2("engine: self_hosted", "engine: neon", "no database on both machines");
+    phase2("eviction: allkeys-lru", "eviction: noeviction", "nothing in this one may be lost");
+}
+
+#[test]
 fn kubernetes_that_does_not_fit() {
     let tier2 =
         |from: &str, to: &str, place: &str, expect: &str| refuses("oviya", "\n  tier2:", from, to, place, expect);

@@ -78,6 +78,18 @@ fn a_misspelt_template_is_refused() {
     assert!(render_with("README.md", "x").is_ok());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_to_nowhere_does_not_mean_the_built_in_one() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("docker")).unwrap();
+    std::os::unix::fs::symlink("/nowhere", dir.path().join("docker/redis.conf.tera")).unwrap();
+    let templates_dir = Some(dir.path().to_owned());
+    let options = RenderOptions { database: DatabaseTarget::Target, templates_dir, overlays_dir: None };
+    let error = render(&oviya(), "tier2", &options).unwrap_err().to_string();
+    assert!(error.contains("docker/redis.conf.tera: it can't be read"), "{error}");
+}
+
 #[test]
 fn a_folder_that_is_not_there_is_named() {
     let options = RenderOptions {

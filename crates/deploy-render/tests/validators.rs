@@ -70,8 +70,8 @@ fn kind(path: &str) -> Option<FileKind> {
         _ if path.starts_with("cloudrun/") => FileKind::Schema("cloud-run-spec-v1.json"),
         // Bodies of Cloudflare's API, which has no schema to check them with; `check/web.rs` does.
         _ if path.starts_with("cloudflare/") => FileKind::Unchecked,
-        // Docker's own reading of it is by its first build; .env.example and ROLLBACK.md are for people.
-        "Dockerfile.dockerignore" | ".env.example" | "ROLLBACK.md" => FileKind::Unchecked,
+        // Docker's own reading of it is by its first build; the others are for people, and a shell reads their commands.
+        "Dockerfile.dockerignore" | ".env.example" | "ROLLBACK.md" | "MOVE.md" => FileKind::Unchecked,
         "rules.yml" | "missing.yml" => FileKind::Rules,
         "prometheus.yml" => FileKind::Prometheus,
         "alertmanager.yml" => FileKind::Alertmanager,
@@ -342,6 +342,29 @@ fn sql_is_safe_to_run() {
     let (_dir, broken) = folder_with("broken.sql", "create index a on b (c);\n");
     refuses(copy(&command).arg(broken), "require-concurrent-index-creation");
     accepts(copy(&command).args(files_of(FileKind::Sql)));
+}
+
+/// The commands that people copy: at least a shell must be able to read them.
+#[test]
+fn commands_for_people() {
+    let Some(command) = program("bash") else { return };
+    let reads = |commands: &str| {
+        let mut command = copy(&command);
+        command.args(["-n", "-c", commands]);
+        command
+    };
+    refuses(&mut reads("echo 'never ends\n"), "unexpected EOF");
+    let mut read = 0;
+    for (within, path) in golden_files().into_iter().filter(|(within, _)| within.ends_with(".md")) {
+        let text = fs::read_to_string(&path).unwrap();
+        for block in text.split("```sh\n").skip(1) {
+            let (commands, _) = block.split_once("\n```").unwrap_or_else(|| panic!("{}: no end", path.display()));
+            assert!(!commands.contains("\n\n"), "{within}: a gap in {commands}");
+            accepts(&mut reads(commands));
+            read += 1;
+        }
+    }
+    assert!(read > 100, "only {read} blocks");
 }
 
 #[test]

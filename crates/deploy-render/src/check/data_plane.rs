@@ -99,3 +99,23 @@ pub(super) fn tuning(set: &RenderedSet, text: &str, report: &mut Report) {
         }
     }
 }
+
+/// Indexes of tables that are in use: one built the plain way keeps everybody from writing until it is done.
+pub(super) fn indexes(set: &RenderedSet, text: &str, report: &mut Report) {
+    let undo = set.get("postgres/indexes-undo.sql").map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    for (i, line) in (1..).zip(text.lines()) {
+        let Some(rest) = line.strip_prefix("create ") else { continue };
+        let at = format!("line {i}");
+        let Some(rest) = rest.trim_start_matches("unique ").strip_prefix("index concurrently ") else {
+            report.add(&at, "nobody could write to the table until it is built", "create index concurrently");
+            continue;
+        };
+        let name = rest.trim_start_matches("if not exists ").split(' ').next().unwrap_or("");
+        // It is dropped by the schema and the name.
+        let drops =
+            |line: &str| line.starts_with("drop index concurrently ") && line.trim_end_matches(';').ends_with(name);
+        if !undo.as_ref().is_some_and(|undo| undo.lines().any(drops)) {
+            report.add(&at, format!("{name} has no way back"), "drop it in postgres/indexes-undo.sql");
+        }
+    }
+}

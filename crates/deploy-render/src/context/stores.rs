@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::docker_memory;
 use super::tuning::{ParameterView, cloud_sql_flags, parameters};
 use crate::render::DatabaseTarget;
-use crate::tier::{Allowed, Cache, Database, Engine, Eviction, Platform, TierSpec};
+use crate::tier::{Allowed, Cache, Database, Engine, Eviction, Index, Platform, TierSpec};
 
 #[derive(Debug, Serialize)]
 pub(super) struct DatabaseView {
@@ -44,10 +44,23 @@ pub(super) struct DatabaseView {
     pooler_image: Option<String>,
     pooler_memory: String,
     pool: PoolView,
+    /// Indexes that the tier adds.
+    indexes: Vec<IndexView>,
     /// Parameters of the server that differ from PostgreSQL's own.
     parameters: Vec<ParameterView>,
     /// Flags where it is Cloud SQL: name, value and why.
     cloud_sql_flags: Vec<(String, String, String)>,
+}
+
+/// An index, its names quoted.
+#[derive(Debug, Serialize)]
+struct IndexView {
+    /// The index, which is in its table's schema.
+    name: String,
+    /// Its name alone, as `create index` takes it.
+    bare_name: String,
+    table: String,
+    columns: String,
 }
 
 /// How many connections the pooler of `compose.yaml` has, and why.
@@ -120,8 +133,27 @@ pub(super) fn database_view(system: &str, spec: &TierSpec, db: &Database, of: Da
         pooler_image: db.pooler_image.clone(),
         pooler_memory: POOLER_MEMORY.to_owned(),
         pool: pool(spec, db),
+        indexes: db.indexes.iter().map(index_view).collect(),
         parameters: parameters(db),
         cloud_sql_flags: cloud_sql_flags(db).into_iter().map(|(name, (value, why))| (name, value, why)).collect(),
+    }
+}
+
+fn index_view(index: &Index) -> IndexView {
+    let quoted = |name: &str| format!("\"{name}\"");
+    let table: Vec<String> = index.table.split('.').map(quoted).collect();
+    let mut name = table.clone();
+    name.pop();
+    name.push(quoted(&index.name));
+    let column = |column: &String| match column.strip_suffix(" desc") {
+        Some(column) => format!("{} desc", quoted(column)),
+        None => quoted(column),
+    };
+    IndexView {
+        name: name.join("."),
+        bare_name: quoted(&index.name),
+        table: table.join("."),
+        columns: index.columns.iter().map(column).collect::<Vec<_>>().join(", "),
     }
 }
 

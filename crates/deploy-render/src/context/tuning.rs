@@ -10,7 +10,7 @@ use crate::tier::Database;
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ParameterView {
     name: String,
-    /// With its unit, as `alter system` takes it.
+    /// With its unit and quotes, as `alter system` takes it.
     value: String,
     /// Why this value.
     why: String,
@@ -18,15 +18,85 @@ pub(crate) struct ParameterView {
     restart: bool,
 }
 
-/// Parameters that only take effect after a restart, of those we and our guides set.
-const NEEDS_RESTART: [&str; 6] = [
+/// Parameters that only take effect after a restart: those of `postgres --describe-config` with context `postmaster`, of
+/// PostgreSQL 16 and 18, without what says where the server's own files are.
+const NEEDS_RESTART: [&str; 52] = [
+    "archive_mode",
+    "autovacuum_freeze_max_age",
+    "autovacuum_multixact_freeze_max_age",
+    "autovacuum_worker_slots",
+    "bonjour",
+    "cluster_name",
+    "commit_timestamp_buffers",
+    "data_sync_retry",
+    "dynamic_shared_memory_type",
+    "hot_standby",
+    "huge_page_size",
     "huge_pages",
+    "io_max_combine_limit",
+    "io_max_concurrency",
+    "io_method",
+    "jit_provider",
+    "listen_addresses",
+    "logging_collector",
+    "max_active_replication_origins",
     "max_connections",
+    "max_files_per_process",
+    "max_locks_per_transaction",
+    "max_logical_replication_workers",
+    "max_notify_queue_pages",
+    "max_pred_locks_per_transaction",
+    "max_prepared_transactions",
+    "max_replication_slots",
+    "max_wal_senders",
     "max_worker_processes",
+    "min_dynamic_shared_memory",
+    "multixact_member_buffers",
+    "multixact_offset_buffers",
+    "notify_buffers",
+    "old_snapshot_threshold",
+    "port",
+    "reserved_connections",
+    "serializable_buffers",
     "shared_buffers",
+    "shared_memory_type",
     "shared_preload_libraries",
+    "subtransaction_buffers",
+    "superuser_reserved_connections",
+    "track_activity_query_size",
+    "track_commit_timestamp",
+    "transaction_buffers",
+    "unix_socket_directories",
+    "unix_socket_group",
+    "unix_socket_permissions",
     "wal_buffers",
+    "wal_decode_buffer_size",
+    "wal_level",
+    "wal_log_hints",
 ];
+
+/// Parameters whose value is a list of names. Quoted as one, `a, b` is a single name, and a server that shall preload it
+/// does not start again.
+const LISTS: [&str; 6] = [
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+];
+
+fn needs_restart(name: &str, version: u32) -> bool {
+    NEEDS_RESTART.contains(&name) || (name == "autovacuum_max_workers" && version < 18)
+}
+
+/// A value as `alter system` takes it. Validation lets no quote in.
+fn quoted(name: &str, value: &str) -> String {
+    match LISTS.contains(&name) {
+        true => value.split(',').map(|part| format!("'{}'", part.trim())).collect::<Vec<_>>().join(", "),
+        false => format!("'{value}'"),
+    }
+}
 
 /// What we set besides `max_connections` on a Cloud SQL instance, which sizes its memory by itself: flag, value, why.
 const CLOUD_SQL: [(&str, &str, &str); 8] = [
@@ -107,10 +177,37 @@ pub(super) fn parameters(database: &Database) -> Vec<ParameterView> {
     let mut views: Vec<ParameterView> = found
         .into_iter()
         .map(|(name, value, why)| {
-            let restart = NEEDS_RESTART.contains(&name.as_str());
-            ParameterView { name, value, why, restart }
+            let restart = needs_restart(&name, database.version);
+            ParameterView { value: quoted(&name, &value), name, why, restart }
         })
         .collect();
     views.sort_by_key(|view| view.restart);
     views
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_needs_a_restart() {
+        let check = |name: &str, version: u32, expect: bool| assert_eq!(needs_restart(name, version), expect, "{name}");
+        check("shared_buffers", 17, true);
+        check("wal_level", 17, true);
+        check("max_replication_slots", 17, true);
+        check("track_commit_timestamp", 17, true);
+        check("autovacuum_max_workers", 17, true);
+        check("autovacuum_max_workers", 18, false);
+        check("effective_cache_size", 17, false);
+        check("max_wal_size", 17, false);
+    }
+
+    #[test]
+    fn a_list_is_no_name() {
+        assert_eq!(
+            quoted("shared_preload_libraries", "pg_stat_statements, auto_explain"),
+            "'pg_stat_statements', 'auto_explain'"
+        );
+        assert_eq!(quoted("log_line_prefix", "%m, %p"), "'%m, %p'");
+    }
 }

@@ -38,6 +38,9 @@ pub struct Database {
     /// Who may connect to it from outside of the platform's network.
     #[serde(default)]
     pub allow_from: Vec<Allowed>,
+    /// Indexes that the tier adds to tables that are there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<Index>,
     /// Parameters of the server that differ from what its memory suggests.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
@@ -88,6 +91,18 @@ pub struct Instance {
     /// with port 5432 for the primary and the next ones for the replicas. None for no proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_image: Option<String>,
+}
+
+/// An index of a table that is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Index {
+    /// Its name, as whoever made it without us would call it: it is not made twice.
+    pub name: String,
+    /// The table, with its schema where that is not the first one searched.
+    pub table: String,
+    /// Its columns in their order; with ` desc` behind, the largest first.
+    pub columns: Vec<String>,
 }
 
 /// Addresses that may connect.

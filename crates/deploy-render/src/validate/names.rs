@@ -125,6 +125,15 @@ impl Validator {
         }
     }
 
+    /// A name that PostgreSQL takes as it is, whether quoted or not.
+    pub(super) fn identifier(&mut self, at: &str, name: &str) {
+        let first = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
+        let clean = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if !first || !clean || name.len() > 63 {
+            self.add(at, format!("`{name}` is no name in PostgreSQL"), "use a-z, 0-9 and `_`, at most 63");
+        }
+    }
+
     pub(super) fn range(&mut self, at: &str, range: Range) {
         if let Some(max) = range.max.filter(|max| range.min > *max) {
             self.add(at, format!("from {} to {max} is no range", range.min), "write the smaller one first");

@@ -100,7 +100,47 @@ fn database_spec(v: &mut Validator, spec: &TierSpec, database: &Database) {
             v.add(&at, "the whole world may connect", "name addresses");
         }
     }
+    parameters(v, database);
+    indexes(v, database);
     connections(v, spec, database);
+}
+
+/// They become SQL, flags and command lines.
+fn parameters(v: &mut Validator, database: &Database) {
+    for (name, value) in &database.parameters {
+        let at = format!("database.parameters.{name}");
+        name.split('.').for_each(|part| v.identifier(&at, part));
+        if value.chars().any(|c| c.is_control() || c == '\'' || c == '\\') {
+            v.add(
+                &at,
+                format!("`{value}` is no value of a parameter"),
+                "leave quotes, backslashes and line breaks out",
+            );
+        }
+        if name == "max_connections" {
+            v.add(&at, "the pools are computed from database.max_connections", "say it there");
+        }
+    }
+}
+
+fn indexes(v: &mut Validator, database: &Database) {
+    for (i, index) in database.indexes.iter().enumerate() {
+        let at = format!("database.indexes[{i}]");
+        v.identifier(&format!("{at}.name"), &index.name);
+        if database.indexes[..i].iter().any(|other| other.name == index.name) {
+            v.add(&format!("{at}.name"), format!("`{}` is there twice", index.name), "give it another name");
+        }
+        if index.table.split('.').count() > 2 {
+            v.add(&format!("{at}.table"), format!("`{}` is no table", index.table), "use schema.table");
+        }
+        index.table.split('.').for_each(|part| v.identifier(&format!("{at}.table"), part));
+        if index.columns.is_empty() {
+            v.add(&format!("{at}.columns"), "an index has columns", "name at least one");
+        }
+        for (j, column) in index.columns.iter().enumerate() {
+            v.identifier(&format!("{at}.columns[{j}]"), column.strip_suffix(" desc").unwrap_or(column));
+        }
+    }
 }
 
 fn connections(v: &mut Validator, spec: &TierSpec, database: &Database) {
