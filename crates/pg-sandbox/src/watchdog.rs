@@ -177,12 +177,18 @@ mod tests {
     }
 
     fn sleeper(watchdog: &Watchdog) -> std::process::Child {
-        Command::new("sleep")
-            .arg("600")
-            .stdin(watchdog.stdin().unwrap())
-            .process_group(watchdog.process_group())
-            .spawn()
-            .unwrap()
+        let mut sleep = Command::new("sleep");
+        sleep.arg("600").stdin(watchdog.stdin().unwrap()).process_group(watchdog.process_group());
+        // A server answers to SIGQUIT whatever it inherits; what a shell starts in the background inherits that it is
+        // ignored, and so would `sleep`.
+        // SAFETY: `signal` is async-signal-safe.
+        unsafe {
+            sleep.pre_exec(|| {
+                libc::signal(libc::SIGQUIT, libc::SIG_DFL);
+                Ok(())
+            });
+        }
+        sleep.spawn().unwrap()
     }
 
     #[test]
