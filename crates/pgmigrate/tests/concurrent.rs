@@ -3,8 +3,6 @@
 
 mod common;
 
-use std::time::Duration;
-
 use common::{Servers, cx, url};
 use pg_sandbox::PgServer;
 use pg_session::{Access, Session};
@@ -32,9 +30,7 @@ fn slow(servers: &Servers, database: &str) -> CopyOptions {
 async fn first_rows(options: &CopyOptions) {
     let session = Session::connect(&options.target, Access::ReadOnly).await.expect("the target answers");
     let begun = "select exists (select from pg_stat_progress_copy where tuples_processed > 0)";
-    while !session.query_one(begun, &[]).await.expect("the target answers").get::<_, bool>(0) {
-        tokio::time::sleep(Duration::from_millis(2)).await; // polling
-    }
+    while !session.query_one(begun, &[]).await.expect("the target answers").get::<_, bool>(0) {}
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,10 +78,13 @@ async fn a_table_emptied_before_it_was_read_is_named() {
         let other = Session::connect(&url(&servers.from.url(&format!("emptied_{at}"))), Access::ReadWrite).await;
         let other = other.expect("the source answers");
         let context = cx();
-        let (outcome, ()) = tokio::join!(copy(&options, &context), async {
-            first_rows(&options).await;
-            other.batch_execute(change).await.expect(change);
-        });
+        let mut copying = std::pin::pin!(copy(&options, &context));
+        tokio::select! {
+            outcome = &mut copying => panic!("{change}: the copy ended too early: {outcome:?}"),
+            () = first_rows(&options) => {}
+        }
+        let (outcome, changed) = tokio::join!(copying, other.batch_execute(change));
+        changed.expect(change);
         let failure: Failure = outcome.expect_err(change).into();
         assert_eq!((failure.kind, failure.object.as_str()), (FailureKind::Blocked, "table public.second"), "{failure}");
 
