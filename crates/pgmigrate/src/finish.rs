@@ -192,12 +192,13 @@ async fn refresh_views(target: &Session, remaining: &Remaining<'_>, filled: &BTr
                 Err(error) => return Err(error),
             }
         }
-        let got_on = waiting.len() < todo.len();
-        match waiting.pop() {
-            None => return Ok(sent),
-            Some((_, error)) if !got_on => return Err(error),
-            Some(last) => todo = waiting.into_iter().chain([last]).map(|(refresh, _)| refresh).collect(),
+        if waiting.is_empty() {
+            return Ok(sent);
         }
+        if waiting.len() == todo.len() {
+            return Err(waiting.swap_remove(0).1); // none of them got on
+        }
+        todo = waiting.into_iter().map(|(refresh, _)| refresh).collect();
     }
 }
 
