@@ -66,9 +66,12 @@ fn block(body: &mut String, scenario: &ScenarioReport, top: f64) -> f64 {
     body.push_str(&label(24.0, top + 20.0, TEXT, &heading, "font-size=\"15\" font-weight=\"bold\""));
     let bars_top = top + HEADING - 6.0;
     let mut y = bars_top;
+    let mut figures = String::new(); // in front of the goal's line, which is in front of the bars
     for contender in &scenario.contenders {
         body.push_str(&label(LEFT - 10.0, y + 16.0, TEXT, contender.name, "text-anchor=\"end\""));
-        body.push_str(&bar(scenario, contender, y, pixels));
+        let (drawn, figure) = bar(scenario, contender, y, pixels);
+        body.push_str(&drawn);
+        figures.push_str(&figure);
         y += BAR + GAP;
     }
     // The strictest of the goals is where ours has to end.
@@ -86,14 +89,21 @@ fn block(body: &mut String, scenario: &ScenarioReport, top: f64) -> f64 {
         let words = format!("goal {} s ({goal:.2} of {peer})", figure(seconds));
         body.push_str(&label(x + 4.0, bars_top - 9.0, GOAL, &words, "font-size=\"12\""));
     }
+    body.push_str(&figures);
     y + 22.0
 }
 
-fn bar(scenario: &ScenarioReport, contender: &ContenderReport, y: f64, pixels: impl Fn(f64) -> f64) -> String {
+/// The bar, and what is written at its end.
+fn bar(
+    scenario: &ScenarioReport,
+    contender: &ContenderReport,
+    y: f64,
+    pixels: impl Fn(f64) -> f64,
+) -> (String, String) {
     let Some(median) = contender.median_seconds else {
         let why = contender.failure.as_deref().unwrap_or("did not run");
         let why: String = why.chars().take(100).collect();
-        return label(LEFT + 4.0, y + 16.0, GOAL, &why, "font-size=\"12\"");
+        return (String::new(), label(LEFT + 4.0, y + 16.0, GOAL, &why, "font-size=\"12\""));
     };
     let ours = contender.name == "ours";
     let mut words = format!("{} s", figure(median));
@@ -114,14 +124,8 @@ fn bar(scenario: &ScenarioReport, contender: &ContenderReport, y: f64, pixels: i
     }
     let furthest = contender.runs.iter().map(|run| pixels(run.seconds)).fold(length, f64::max);
     // A white edge keeps it readable where the goal's line crosses it.
-    drawn
-        + &label(
-            LEFT + furthest + 8.0,
-            y + 16.0,
-            TEXT,
-            &words,
-            "paint-order=\"stroke\" stroke=\"#ffffff\" stroke-width=\"4\"",
-        )
+    let edge = "paint-order=\"stroke\" stroke=\"#ffffff\" stroke-width=\"4\"";
+    (drawn, label(LEFT + furthest + 8.0, y + 16.0, TEXT, &words, edge))
 }
 
 fn label(x: f64, y: f64, fill: &str, words: &str, more: &str) -> String {
