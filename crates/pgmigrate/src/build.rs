@@ -66,6 +66,12 @@ pub(crate) fn weight(sql: &str, table_bytes: u64) -> u64 {
     if is_btree(sql) { table_bytes } else { table_bytes.saturating_mul(4) }
 }
 
+/// The same of an analysis, which looks at no more than a sample, however large the table is.
+pub(crate) fn analysis_weight(table_bytes: u64) -> u64 {
+    const SAMPLE_BYTES: u64 = 128 * 1024 * 1024;
+    table_bytes.min(SAMPLE_BYTES)
+}
+
 fn is_btree(sql: &str) -> bool {
     const USING: &str = " USING ";
     let at = toc::find_unquoted(sql, USING);

@@ -36,6 +36,7 @@ use crate::retry::Call;
 use crate::schema::{self, OfTable, Schema};
 use crate::selection::{Contents, Selection};
 use crate::state::{self, PartRow, SourceId};
+use crate::statistics;
 use crate::stream::Meter;
 use crate::survey::Survey;
 use crate::throttle::{Rate, Throttle};
@@ -269,6 +270,7 @@ async fn carry(
         done_entries: done_entries.clone(),
         meter: Arc::clone(&meter),
         gate: Gate::new(&options.source, options.max_source_sessions, cx),
+        statistics_travel: statistics::may_travel(&survey.source, &survey.target),
         done: Arc::clone(tally),
     };
     let work = async {

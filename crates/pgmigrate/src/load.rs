@@ -55,6 +55,8 @@ pub(crate) struct Load {
     pub done_entries: BTreeSet<String>,
     pub meter: Arc<Meter>,
     pub gate: Gate,
+    /// The target can take over the source's statistics.
+    pub statistics_travel: bool,
     /// What this call did, earlier calls aside.
     pub done: Arc<Tally>,
 }
@@ -258,6 +260,13 @@ impl Shared {
                 self.send(target, &[&key.validate]).await?;
             }
             Job::Analyze(tables) => {
+                // Of small tables, many at a time, an analysis costs no more than asking for what the source knows.
+                if let [at] = tables[..]
+                    && self.load.statistics_travel
+                    && statistics::take_over(&worker.source, target, &self.load.tables[at].table).await?
+                {
+                    return Ok(());
+                }
                 let names: Vec<&Relation> = tables.iter().map(|at| &self.load.tables[*at].table.onto).collect();
                 for note in statistics::analyze(target, &names).await? {
                     self.load.meter.note(note);
@@ -356,8 +365,9 @@ impl Shared {
     }
 
     fn after_keys(&self, at: usize) {
-        if self.load.tables[at].has_rows() {
-            self.queue.push(0, Job::Analyze(vec![at]));
+        let table = &self.load.tables[at];
+        if table.has_rows() {
+            self.queue.push(build::analysis_weight(table.table.bytes), Job::Analyze(vec![at]));
         }
         self.settled(at);
     }

@@ -120,7 +120,8 @@ impl Report {
              max_locks_per_transaction 1024, without which pgcopydb cannot restore 5,000 tables. The target wrote 2 GB of \
              log beforehand, so that nobody's run pays for making the log's files."
                 .to_owned(),
-            "Ours analyses what it copied, pgcopydb vacuums and analyses it; the others leave that to autovacuum."
+            "Ours takes over the source's statistics or analyses what it copied, pgcopydb vacuums and analyses it; the others \
+             leave that to autovacuum."
                 .to_owned(),
             "activity: both servers' pg_stat_activity during the first run; `sessions` is an average over the run."
                 .to_owned(),
