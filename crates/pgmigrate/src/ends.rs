@@ -6,7 +6,7 @@ use pg_session::{Access, Ident, PgUrl, Relation, Session, literal};
 
 use crate::catalog::{Column, Table};
 use crate::error::Error;
-use crate::row_hash::RowHash;
+use crate::row_hash::{Hashing, RowHash};
 
 /// Settings of a session that reads whole tables. Compiling a query costs more than it saves where every slice is a
 /// query of its own; rows to be located are sorted by the server.
@@ -91,7 +91,7 @@ impl Pair {
 
 /// Compares partitions whose rows the target places anew as the one table they are of: there a row may be in another of
 /// them. Without a key, since a partition's need not be one of the whole.
-pub(crate) fn join_partitions(pairs: Vec<Pair>, seed: i64) -> Vec<Pair> {
+pub(crate) fn join_partitions(pairs: Vec<Pair>, hashing: Hashing) -> Vec<Pair> {
     let (scattered, mut joined): (Vec<_>, Vec<_>) =
         pairs.into_iter().partition(|pair| pair.source.table.placed_by.is_some());
     let mut groups: BTreeMap<Option<Relation>, Vec<Pair>> = BTreeMap::new();
@@ -109,7 +109,7 @@ pub(crate) fn join_partitions(pairs: Vec<Pair>, seed: i64) -> Vec<Pair> {
             .filter_map(|c| target.columns.iter().find(|other| other.name == c.name).map(|other| (c, other)))
             .collect();
         let turned: Vec<_> = twins.iter().map(|(a, b)| (*b, *a)).collect();
-        let hashes = (RowHash::new(&twins, &[], seed), RowHash::new(&turned, &[], seed));
+        let hashes = (RowHash::new(&twins, &[], hashing), RowHash::new(&turned, &[], hashing));
         joined.push(Pair {
             source: TableEnd { table: source, hash: hashes.0 },
             target: TableEnd { table: target, hash: hashes.1 },

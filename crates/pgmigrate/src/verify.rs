@@ -17,7 +17,7 @@ use crate::large_object;
 use crate::locate;
 use crate::mapping;
 use crate::refused::{self, Absent, LeftOut};
-use crate::row_hash::{self, RowHash};
+use crate::row_hash::{self, Hashing, RowHash};
 use crate::selection::{Contents, Selection};
 use crate::state;
 use crate::sums::{self, Sum};
@@ -209,9 +209,10 @@ pub(crate) async fn compare(
     let decisions = refused::recorded(&target).await?;
     let absent = Absent::read(&source, &decisions).await?;
     let (source, target) = tokio::try_join!(End::hold(source), End::hold(target))?;
-    let seed = row_hash::random_seed();
+    let same_encoding = survey.source.encoding == survey.target.encoding;
+    let hashing = Hashing { seed: row_hash::random_seed(), same_encoding };
     let mut mismatches = Vec::new();
-    let mut pairs = pairs(&survey, &target.session, seed, &absent, &mut mismatches).await?;
+    let mut pairs = pairs(&survey, &target.session, hashing, &absent, &mut mismatches).await?;
     if survey.wanted.contents == Contents::SchemaOnly {
         pairs.clear(); // their columns have been compared, and there are no rows
     }
@@ -238,7 +239,7 @@ pub(crate) async fn compare(
     let (sequences, unequal) = sequences(&source.session, &target.session, &survey, &absent).await?;
     mismatches.extend(unequal);
     let objects = if survey.wanted.large_objects() {
-        large_object::compare(&source.session, &target.session, seed).await?
+        large_object::compare(&source.session, &target.session, hashing.seed).await?
     } else {
         large_object::Objects::default()
     };
@@ -298,7 +299,7 @@ fn jobs(options: &VerifyOptions) -> usize {
 async fn pairs(
     survey: &Survey,
     target: &Session,
-    seed: i64,
+    hashing: Hashing,
     absent: &Absent,
     mismatches: &mut Vec<Mismatch>,
 ) -> Result<Vec<Pair>, Error> {
@@ -333,11 +334,11 @@ async fn pairs(
             }
         }
         let turned: Vec<_> = common.iter().map(|(a, b)| (*b, *a)).collect();
-        let source = TableEnd { table: table.clone(), hash: RowHash::new(&common, &table.key, seed) };
-        let target = TableEnd { table: twin.clone(), hash: RowHash::new(&turned, &table.key, seed) };
+        let source = TableEnd { table: table.clone(), hash: RowHash::new(&common, &table.key, hashing) };
+        let target = TableEnd { table: twin.clone(), hash: RowHash::new(&turned, &table.key, hashing) };
         pairs.push(Pair { source, target });
     }
-    Ok(ends::join_partitions(pairs, seed))
+    Ok(ends::join_partitions(pairs, hashing))
 }
 
 /// Sequences whose next value differs, and every difference.
