@@ -26,6 +26,7 @@ pub(crate) use tuning::cloud_sql_flags;
 pub(crate) use variables::POOL_VARIABLE;
 pub(crate) use watch::{WatchView, watch_view};
 
+use crate::argocd;
 use crate::render::DatabaseTarget;
 use crate::system::SystemSpec;
 use crate::tier::{Kind, Platform, Region, RequirementSet, Runtime, Service, TierSpec};
@@ -230,7 +231,7 @@ pub(crate) fn page(subject: Subject, platform: Option<Platform>) -> Page {
         watch: Watched::new(system, tier, spec)
             .filter(|_| matches!(platform, Some(Platform::Prometheus | Platform::CloudMonitoring)))
             .map(|watched| watch_view(watched, &spec.domains)),
-        applications: applications(&slug, spec),
+        applications: argocd::applications(&slug, spec).into_iter().map(|(name, _)| name).collect(),
         clusters: clusters(&slug, spec),
     }
 }
@@ -266,12 +267,6 @@ fn clusters(slug: &str, spec: &TierSpec) -> Vec<ClusterView> {
         folder: format!("regions/{}", region.short_name()),
     };
     if spec.regions.google_cloud.len() > 1 { regions.map(view).collect() } else { Vec::new() }
-}
-
-/// As `argocd.rs` names them.
-fn applications(slug: &str, spec: &TierSpec) -> Vec<String> {
-    let names: Vec<String> = clusters(slug, spec).into_iter().map(|cluster| cluster.name).collect();
-    if names.is_empty() { vec![slug.to_owned()] } else { names }
 }
 
 fn regions(regions: &[Region]) -> Vec<RegionView> {

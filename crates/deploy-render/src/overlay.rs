@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -159,14 +160,6 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Ok(Node::Scalar(Value::Null))
     }
 
-    fn visit_none<E: Error>(self) -> Result<Node, E> {
-        self.visit_unit()
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
-        Node::deserialize(deserializer)
-    }
-
     fn visit_bool<E: Error>(self, value: bool) -> Result<Node, E> {
         Ok(Node::Scalar(value.into()))
     }
@@ -187,20 +180,12 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Ok(Node::Scalar(value.into()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
-        let mut list = Vec::new();
-        while let Some(entry) = entries.next_element()? {
-            list.push(entry);
-        }
-        Ok(Node::List(list))
+    fn visit_seq<A: SeqAccess<'de>>(self, entries: A) -> Result<Node, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(entries)).map(Node::List)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
-        let mut map = IndexMap::new();
-        while let Some((key, value)) = entries.next_entry::<String, Node>()? {
-            map.insert(key, value);
-        }
-        Ok(Node::Map(map))
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Node, A::Error> {
+        IndexMap::deserialize(MapAccessDeserializer::new(entries)).map(Node::Map)
     }
 }
 
