@@ -27,10 +27,10 @@
 //! - order does not matter, but how often a row is there does (an exclusive-or would lose pairs);
 //! - values swapped between two rows, or two columns of a row, give other rows, hence other hashes: a hash of the row is
 //!   not a sum of hashes of its columns, so nothing is left to cancel;
-//! - two tables that differ, in however many rows, have equal sums only when a sum of numbers of 64 bits, drawn anew with
-//!   every seed, happens to be zero: one chance in 2^64 for a table, for each link of the chain where rows differ, some
-//!   thousand times less likely than a memory error that no hardware noticed, and another comparison draws again. No data,
-//!   and no fault of a copy, can be such that it meets that chance more often: the seed is not known beforehand.
+//! - two tables that differ, in however many rows, have equal sums only when a number of 64 bits, drawn anew with every
+//!   seed, happens to be the wrong one: one chance in 2^64 for the sum, and for each link of a chain. That is some thousand
+//!   times less likely than a memory error that no hardware noticed, and another comparison draws again. No data, and no
+//!   fault of a copy, can be such that it meets that chance more often: the seed is not known beforehand.
 //!
 //! Most of the servers' per-type hash functions are not used: they call -0 and 0, 1.0 and 1.00, `a` and `a ` (in character
 //! columns), `[[1], 2]` and `[[1, 2]]` (in jsonb) equal, and see only 32 of the 64 bits of a bigint.
@@ -239,6 +239,7 @@ impl Link {
         }
     }
 }
+
 /// A column's value in the form that goes into a row.
 fn value((here, there): &(&Column, &Column)) -> String {
     let name = Ident(&here.name);

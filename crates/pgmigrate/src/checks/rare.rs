@@ -39,6 +39,17 @@ pub(super) const QUESTIONS: &[Question] = &[
         "if the target refuses rows because of it: drop it on the source, and add it on the target after the copy",
     ),
     question(
+        "select format('column %I.%I.%I', n.nspname, c.relname, a.attname)
+           from pg_attribute a join pg_type t on t.oid = a.atttypid
+           join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
+          where n.nspname = any ($1) and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped
+            and 'regclass'::regtype in (t.oid, t.typbasetype, t.typelem)
+          order by 1",
+        Note,
+        "its values travel by name, and rows come before indexes",
+        "if one names an index, the target refuses it and the copy ends there: leave that row out with --where, and insert it afterwards",
+    ),
+    question(
         "select format('%s large objects, the first of them %s', count(*), min(oid::int8)) from pg_largeobject_metadata m
           where current_setting('is_superuser') = 'off' and current_setting('lo_compat_privileges') = 'off'
             and not exists (select from aclexplode(coalesce(m.lomacl, acldefault('L', m.lomowner))) x
