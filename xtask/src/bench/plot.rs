@@ -7,7 +7,7 @@ use super::report::{ContenderReport, Report, ScenarioReport};
 const WIDTH: f64 = 960.0;
 /// Where bars begin; names are to the left.
 const LEFT: f64 = 130.0;
-/// The longest bar's length; its label fits to the right.
+/// How far the longest run reaches; its label fits to the right.
 const LONGEST: f64 = 500.0;
 const BAR: f64 = 22.0;
 const GAP: f64 = 6.0;
@@ -60,7 +60,8 @@ pub fn svg(report: &Report) -> String {
 
 /// Draws one scenario from `top` down; returns where the next begins.
 fn block(body: &mut String, scenario: &ScenarioReport, top: f64) -> f64 {
-    let slowest = scenario.contenders.iter().filter_map(|c| c.median_seconds).fold(0.0, f64::max).max(0.001);
+    let runs = scenario.contenders.iter().flat_map(|c| c.runs.iter().map(|run| run.seconds));
+    let slowest = runs.fold(0.001, f64::max);
     let pixels = |seconds: f64| seconds / slowest * LONGEST;
     let heading = format!("{}: {}", scenario.name, scenario.about);
     body.push_str(&label(24.0, top + 20.0, TEXT, &heading, "font-size=\"15\" font-weight=\"bold\""));
