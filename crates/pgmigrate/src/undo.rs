@@ -82,6 +82,8 @@ impl Before {
 pub async fn copy_undo(target: &PgUrl, cx: &Context) -> Result<(), Error> {
     let _lock = leftover::lock(target).await?;
     let session = Session::connect(target, Access::ReadWrite).await?;
+    // Before the state is read: an attempt that died as it began may have sent the commit that brings it.
+    leftover::end_orphans(&session).await?;
     let Some(copy) = state::read(&session).await? else {
         cx.note("nothing of a copy is on the target");
         return Ok(());

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Pair, cx, noting};
+use pg_session::{Access, Session};
 use pgmigrate::{copy, copy_undo};
 use runbook::{Failure, FailureKind};
 
@@ -79,4 +80,17 @@ async fn what_else_is_kept_in_schema_tierlift_is_left_alone() {
     pair.on_target("alter schema tierlift owner to postgres");
     let failure: Failure = copy(&pair.options(), &cx()).await.expect_err("it is another's").into();
     assert_eq!((failure.kind, failure.object.as_str()), (FailureKind::Blocked, "schema tierlift"), "{failure}");
+}
+
+#[tokio::test]
+async fn an_attempt_that_died_as_it_began_leaves_nothing_behind_its_undo() {
+    let pair = Pair::start(300);
+    let empty = pair.target_state();
+    let dead = Session::connect(&pair.target_url(), Access::ReadWrite).await.expect("the target answers");
+    dead.batch_execute("set application_name = 'tierlift copy'; begin; create schema tierlift")
+        .await
+        .expect("it begins");
+    copy_undo(&pair.target_url(), &cx()).await.expect("undo succeeds");
+    dead.batch_execute("commit").await.expect_err("its session was ended");
+    assert_eq!(pair.target_state(), empty);
 }
