@@ -5,15 +5,16 @@
 //! Every column's value in one of three ways, each of which tells any two values apart that a client could:
 //!
 //! - *Linked* ([`LINKED`]): the value alone, by a function of the server that sees all of its bytes and takes a seed. The seed
-//!   is the hash of what stands in front, so that a row's hash depends on all values and on their order. It copies nothing,
-//!   which makes whole tables a third cheaper. Text goes in as it is kept, where both databases keep it in one encoding.
+//!   is the hash of what stands in front, so that a row's hash depends on all values and on their order. No row is put
+//!   together, which makes whole tables a third cheaper. Text goes in as it is kept, where both databases keep it in one
+//!   encoding.
 //! - *Sent*: the bytes by which a client would receive it, end to end with others, where the type is one of [`SENT`], whose
 //!   binary form has one length and is the same for every PostgreSQL (a float's NaN, of which hardware knows many, is made
 //!   the one that Postgres prints).
 //! - *In a record*: `record_send` writes each column's type, length and value. In binary where the type is one of [`PLAIN`]
-//!   (an array's flag "may hold NULLs", which survives the last NULL, is cleared); by its own send function for pgvector's
-//!   types, when both ends have the same version; as printed otherwise: enums, composites, ranges, everything of users and
-//!   extensions. Sessions pin what text depends on.
+//!   or of the above (an array's flag "may hold NULLs", which survives the last NULL, is cleared); by its own send function
+//!   for pgvector's types, when both ends have the same version; as printed otherwise: enums, composites, ranges, everything
+//!   of users and extensions. Sessions pin what text depends on.
 //!
 //! Linked and sent columns that can be NULL put something empty in their place, and which of them are NULL is a number of
 //! its own in the chain; a record knows its own.
@@ -75,8 +76,8 @@ const SENT: &[(&str, &str)] = &[
 
 /// Other types whose binary form is the same for equal values.
 const PLAIN: &[&str] = &[
-    "int2", "int4", "int8", "uuid", "text", "varchar", "bpchar", "name", "char", "bytea", "json", "jsonb", "numeric",
-    "money", "timetz", "bit", "varbit", "inet", "cidr", "macaddr", "macaddr8", "oid", "pg_lsn", "tsvector",
+    "bpchar", "name", "char", "money", "timetz", "bit", "varbit", "inet", "cidr", "macaddr", "macaddr8", "oid",
+    "pg_lsn", "tsvector",
 ];
 
 /// Every `||` copies what is in front of it: few are cheaper than `record_send`, many are not.
@@ -244,7 +245,11 @@ impl Link {
 fn value((here, there): &(&Column, &Column)) -> String {
     let name = Ident(&here.name);
     let (base, other) = (&here.base, &there.base);
-    let is_plain = |name: &str| PLAIN.contains(&name) || SENT.iter().any(|(sent, _)| *sent == name);
+    let is_plain = |name: &str| {
+        PLAIN.contains(&name)
+            || SENT.iter().any(|(sent, _)| *sent == name)
+            || LINKED.iter().any(|(linked, _)| *linked == name)
+    };
     if base.builtin != other.builtin || base.element != other.element {
         return as_text(name);
     }

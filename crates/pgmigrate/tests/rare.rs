@@ -30,7 +30,7 @@ async fn assess_names_everything_that_stays_or_changes() {
          create table app.kept (id int primary key using index tablespace elsewhere) tablespace elsewhere;
          create access method heap_too type table handler heap_tableam_handler;
          create table app.stored_otherwise (a int) using heap_too;
-         create table app.places (place regclass, places regclass[]);
+         create table app.places (place regclass, several regclass[]);
          create table app.parent (a int, b int); create table app.child (extra int, a int, b int);
          alter table app.child inherit app.parent;
          create function app.definer() returns int language sql security definer as 'select 1';
@@ -63,7 +63,7 @@ async fn assess_names_everything_that_stays_or_changes() {
     check("table app.stored_otherwise (access method heap_too)", Severity::Changes);
     check("table app.child", Severity::Changes);
     check("column app.places.place", Severity::Note);
-    check("column app.places.places", Severity::Note);
+    check("column app.places.several", Severity::Note);
     check("function app.definer", Severity::Note);
     check("user mapping for reader on server s", Severity::Changes);
     check("event trigger notice", Severity::Changes);
