@@ -48,6 +48,8 @@ pub(crate) struct Column {
     pub not_null: bool,
     /// An identity that takes no value of ours unless told to.
     pub always_identity: bool,
+    /// Its large values are compressed where that makes them small enough (storage `extended`).
+    pub compressible: bool,
 }
 
 /// The type behind a column, domains seen through.
@@ -126,6 +128,12 @@ impl Table {
             // On a line of its own: it may end in a comment.
             Some(condition) => format!("(select ctid, * from only {} where ({condition}\n)) as chosen", self.relation),
         }
+    }
+
+    /// Bytes of values too large for their rows.
+    pub fn bytes_out_of_line(&self) -> u64 {
+        const PAGE_BYTES: u64 = 8192;
+        self.bytes.saturating_sub(self.pages * PAGE_BYTES)
     }
 
     /// True when every copied column survives the binary form.
@@ -233,6 +241,7 @@ pub(crate) async fn tables(session: &Session, schemas: &[String], extensions: &[
             },
             not_null: row.get(10),
             always_identity: row.get(11),
+            compressible: row.get(12),
         });
     }
     Ok(tables)

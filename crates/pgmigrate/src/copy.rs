@@ -40,6 +40,7 @@ use crate::statistics;
 use crate::stream::Meter;
 use crate::survey::Survey;
 use crate::throttle::{Rate, Throttle};
+use crate::uncompressed;
 use crate::undo::{self, Before};
 use crate::writes;
 use crate::{catalog, ddl};
@@ -252,6 +253,7 @@ async fn carry(
         .map(|table| {
             let of_table = of_table.remove(&table.oid).unwrap_or_else(OfTable::default);
             TableLoad {
+                once_filled: uncompressed::end(table, &done_entries),
                 from_query: is_shim(&survey, &table.relation),
                 parts: todo.remove(&table.relation.to_string()).into_iter().flatten().collect(),
                 keys: of_table.keys,

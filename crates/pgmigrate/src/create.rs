@@ -7,6 +7,7 @@ use runbook::Context;
 
 use crate::copy::CopyOptions;
 use crate::cut::cut;
+use crate::ddl;
 use crate::error::Error;
 use crate::extension;
 use crate::finish;
@@ -16,6 +17,7 @@ use crate::schema::Schema;
 use crate::state::{self, PartRow};
 use crate::survey::Survey;
 use crate::trial;
+use crate::uncompressed;
 
 /// Everything before the data, and a trial of what comes after it; the last transaction also writes down what stays out
 /// and how the tables are cut. `Blocked` when something is refused and nothing may stay out.
@@ -48,9 +50,16 @@ pub(crate) async fn create_schema(
         return Err(Error::Blocked(decisions.findings()));
     }
     survey.leave_out(&refused::relations(&decisions.made).collect());
-    record_parts(target, &cut(survey, options.split_bytes, workers.len()), &refused::record_sql(&decisions.made))
-        .await?;
-    Ok(sent)
+    let mut more = refused::record_sql(&decisions.made);
+    let mut untried = 0;
+    if let Some(worker) = workers.first() {
+        let entries = uncompressed::begin(&worker.source, survey).await?;
+        let (sql, count) = ddl::statements(&entries.iter().collect::<Vec<_>>(), &done);
+        more.push_str(&sql);
+        untried = count;
+    }
+    record_parts(target, &cut(survey, options.split_bytes, workers.len()), &more).await?;
+    Ok(sent + untried)
 }
 
 /// Writes down that the tables are there, how they are cut, and `more`.

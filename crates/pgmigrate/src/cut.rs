@@ -46,8 +46,7 @@ struct Size {
 
 impl Size {
     fn of(table: &Table) -> Self {
-        const PAGE_BYTES: u64 = 8192;
-        Self { bytes: table.bytes, out_of_line: table.pages * PAGE_BYTES * 2 < table.bytes }
+        Self { bytes: table.bytes, out_of_line: table.bytes_out_of_line() * 2 > table.bytes }
     }
 }
 

@@ -59,6 +59,7 @@ mod survey;
 mod throttle;
 mod toc;
 mod trial;
+mod uncompressed;
 mod undo;
 mod verify;
 mod walk;

@@ -26,6 +26,8 @@ pub(crate) struct TableLoad {
     pub table: Table,
     /// Read through a query because only some of its columns come.
     pub from_query: bool,
+    /// What makes its columns as they are to be, once its rows are in; see [`crate::uncompressed`].
+    pub once_filled: Vec<Entry>,
     /// Parts still to be copied.
     pub parts: Vec<PartRow>,
     /// Indexes, which are built side by side, those of keys included where the key can take one over.
@@ -92,6 +94,9 @@ enum Job {
     Part {
         table: usize,
         part: PartRow,
+    },
+    Filled {
+        table: usize,
     },
     Index {
         table: usize,
@@ -233,6 +238,11 @@ impl Shared {
                     self.after_rows(at);
                 }
             }
+            Job::Filled { table: at } => {
+                let entries: Vec<&Entry> = self.load.tables[at].once_filled.iter().collect();
+                self.send(target, &entries).await?;
+                self.build(at);
+            }
             Job::Index { table: at, index } => {
                 let index = &self.load.tables[at].indexes[index];
                 self.prepare_build(worker, at, index).await?;
@@ -345,6 +355,14 @@ impl Shared {
     }
 
     fn after_rows(&self, at: usize) {
+        if self.load.tables[at].once_filled.is_empty() {
+            self.build(at);
+        } else {
+            self.queue.push(u64::MAX, Job::Filled { table: at }); // takes no time, and indexes are made as the column is
+        }
+    }
+
+    fn build(&self, at: usize) {
         let table = &self.load.tables[at];
         for (index, entry) in table.indexes.iter().enumerate() {
             self.queue.push(build::weight(&entry.sql, table.table.bytes), Job::Index { table: at, index });

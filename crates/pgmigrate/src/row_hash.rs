@@ -307,6 +307,7 @@ mod tests {
             base,
             not_null: true,
             always_identity: false,
+            compressible: false,
         }
     }
 

@@ -37,7 +37,8 @@ select a.attrelid, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypm
        a.attnotnull and not exists (select from pg_catalog.pg_constraint k
                                      where k.conrelid = a.attrelid and k.contype = 'n' and not k.convalidated
                                        and a.attnum = any (k.conkey)) as not_null,
-       a.attidentity = 'a' as always_identity
+       a.attidentity = 'a' as always_identity,
+       a.attstorage = 'x' as compressible
   from pg_catalog.pg_attribute a
   join domains dm on dm.oid = a.atttypid
   join pg_catalog.pg_type b on b.oid = dm.base
