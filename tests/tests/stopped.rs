@@ -84,3 +84,23 @@ fn an_undo_is_stopped_only_by_the_second_signal_and_goes_on_afterwards() {
     site.run(&["rollback", &id, "--yes"]).expect_code(0);
     before.assert_same(&site.both_ends(), "after an interrupted and a finished rollback");
 }
+
+#[test]
+fn a_copy_without_a_run_says_that_the_same_command_goes_on() {
+    let site = Site::new(6_000);
+    let copy = ["pg", "copy", "--source", "env:OVIYA_SOURCE_URL", "--target", "env:OVIYA_TARGET_URL", "--yes"];
+    let mut child = site
+        .tierlift(&[&copy[..], &["--max-rate", "100kB/s"]].concat())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut said = BufReader::new(child.stderr.take().expect("stderr is piped")).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.contains("rows")), "no row was copied");
+    signal(child.id(), "INT");
+    let rest: Vec<String> = said.collect();
+    assert!(rest.last().is_some_and(|line| line.contains("the same command goes on")), "{rest:?}");
+    assert_eq!(child.wait().expect("it ends").code(), Some(11));
+
+    site.run(&copy).expect_code(0);
+    site.run(&["pg", "verify", "--source", copy[3], "--target", copy[5]]).expect_code(0);
+}

@@ -1,7 +1,11 @@
 //! What asks a run to stop: Ctrl-C, and the SIGTERM that systemd and container runtimes send.
 
+#[cfg(unix)]
 use std::io;
 
+use runbook::Failure;
+#[cfg(unix)]
+use runbook::FailureKind;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -18,10 +22,14 @@ impl StopSignals {
     /// Starts to listen; from here on these signals no longer end the process by themselves.
     ///
     /// # Errors
-    /// When the system refuses a handler.
-    pub fn listen() -> io::Result<Self> {
+    /// `Internal` when the system refuses a handler.
+    pub fn listen() -> Result<Self, Failure> {
+        let refused = |e: io::Error| Failure::from_error(FailureKind::Internal, "signal handlers", &e, "report this");
         // SIGHUP is left as it is: whoever used nohup wants it ignored, and a handler of ours would undo that.
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(refused)?,
+            terminate: signal(SignalKind::terminate()).map_err(refused)?,
+        })
     }
 
     /// Waits for the next one.
@@ -39,7 +47,7 @@ impl StopSignals {
     ///
     /// # Errors
     /// Never here.
-    pub fn listen() -> io::Result<Self> {
+    pub fn listen() -> Result<Self, Failure> {
         Ok(Self {})
     }
 

@@ -14,6 +14,7 @@ use crate::assess_text::{print_assessment, print_findings};
 use crate::cli::{Global, Pair, PgCommand, SelectionArgs, VerifyArgs};
 use crate::commands::{can_ask, confirm, database_url};
 use crate::output::data;
+use crate::signals::StopSignals;
 use crate::style::{bytes, count, seconds};
 use crate::{exit, screen, target_lock};
 
@@ -83,7 +84,16 @@ async fn copy(global: &Global, options: &CopyOptions, yes: bool) -> Result<u8, F
         confirm(yes, "Copy now?")?;
     }
     let _lock = target_lock::take(&options.target).await?;
-    let report = pgmigrate::copy(options, &Context::detached("copy", screen(global))).await?;
+    let mut signals = StopSignals::listen()?;
+    let screen = screen(global);
+    let cx = Context::detached("copy", screen.clone());
+    let report = tokio::select! {
+        copied = pgmigrate::copy(options, &cx) => copied?,
+        () = signals.next() => {
+            screen.say_last("stopped. What is copied stays: the same command goes on from there");
+            return Ok(exit::PAUSED);
+        }
+    };
     if global.json {
         data(format_args!("{}", json!({"event": "copied", "report": report})));
     } else {

@@ -21,8 +21,7 @@ use crate::{exit, screen, target_lock};
 /// # Errors
 /// When the system refuses the signal handlers.
 pub fn engine(global: &Global) -> Result<Engine, Failure> {
-    let mut signals = StopSignals::listen()
-        .map_err(|e| Failure::from_error(FailureKind::Internal, "signal handlers", &e, "report this"))?;
+    let mut signals = StopSignals::listen()?;
     let (stop, stopped) = watch::channel(false);
     let screen = screen(global);
     let shown = screen.clone();
