@@ -48,7 +48,7 @@ pub(crate) struct Column {
     pub not_null: bool,
     /// An identity that takes no value of ours unless told to.
     pub always_identity: bool,
-    /// Its large values are compressed where that makes them small enough (storage `extended`).
+    /// Its large values are compressed where that makes them small enough (storage `extended` of a heap).
     pub compressible: bool,
 }
 

@@ -38,8 +38,10 @@ select a.attrelid, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypm
                                      where k.conrelid = a.attrelid and k.contype = 'n' and not k.convalidated
                                        and a.attnum = any (k.conkey)) as not_null,
        a.attidentity = 'a' as always_identity,
-       a.attstorage = 'x' as compressible
+       a.attstorage = 'x'
+         and c.relam = (select oid from pg_catalog.pg_am where amname = 'heap') as compressible
   from pg_catalog.pg_attribute a
+  join pg_catalog.pg_class c on c.oid = a.attrelid
   join domains dm on dm.oid = a.atttypid
   join pg_catalog.pg_type b on b.oid = dm.base
   left join pg_catalog.pg_proc sp on sp.oid = b.typsend
