@@ -31,7 +31,7 @@ const LEAST_VALUES: i64 = 50;
 /// A value of this many bytes or more was tried, if its row has no larger one.
 const TRIED_BYTES: u64 = 2000;
 
-/// What leaves columns untried for which that saves work and, one value in a hundred aside, no space.
+/// What leaves columns untried for which that saves work and costs hardly any space.
 pub(crate) async fn begin(source: &Session, survey: &Survey) -> Result<Vec<Entry>, Error> {
     let mut entries = Vec::new();
     if survey.source.version_num < TELLS || survey.wanted.contents != Contents::Everything {
@@ -70,31 +70,48 @@ async fn in_vain<'a>(source: &Session, table: &'a Table) -> Result<Vec<&'a Colum
     if columns.is_empty() {
         return Ok(columns);
     }
-    let counts: Vec<String> = columns
+    let seen: Vec<String> = columns
         .iter()
         .map(|column| {
-            let name = Ident(&column.name);
-            format!(
-                "count(*) filter (where pg_column_compression({name}) is not null),
-                 count(*) filter (where pg_column_compression({name}) is null and pg_column_size({name}) >= {TRIED_BYTES})"
-            )
+            let (name, size) = (Ident(&column.name), format!("pg_column_size({})", Ident(&column.name)));
+            let values = |which: &str| {
+                format!("count(*) filter (where {which}), coalesce(sum({size}) filter (where {which}), 0)")
+            };
+            let compressed = values(&format!("pg_column_compression({name}) is not null"));
+            let kept = values(&format!("pg_column_compression({name}) is null and {size} >= {TRIED_BYTES}"));
+            format!("{compressed}, {kept}")
         })
         .collect();
     let percent = (SAMPLE_BLOCKS as f64 * 100.0 / table.pages.max(1) as f64).min(100.0);
     // In an array: a row of the answer has room for no more than 1,664 columns.
     let sql = format!(
         "select array[{}] from only {} tablesample system ({percent}) repeatable (0)",
-        counts.join(", "),
+        seen.join(", "),
         table.relation
     );
     let row = source.query_typed_one(&sql, &[]).await.map_err(Error::table(&table.relation.label(), "source"))?;
-    let counts: Vec<i64> = row.get(0);
-    let counted = columns.into_iter().zip(counts.chunks_exact(2));
-    Ok(counted.filter(|(_, counts)| saves_nothing(counts[0], counts[1])).map(|(column, _)| column).collect())
+    let figures: Vec<i64> = row.get(0);
+    let seen = columns.into_iter().zip(figures.chunks_exact(4));
+    let vain = seen.filter(|(_, of)| saves_nothing(Values::new(of[0], of[1]), Values::new(of[2], of[3])));
+    Ok(vain.map(|(column, _)| column).collect())
 }
 
-fn saves_nothing(compressed: i64, kept: i64) -> bool {
-    kept >= LEAST_VALUES && compressed * 100 <= kept
+/// Values of a column: how many, and their bytes as they are kept.
+#[derive(Debug, Clone, Copy)]
+struct Values {
+    count: i64,
+    bytes: i64,
+}
+
+impl Values {
+    fn new(count: i64, bytes: i64) -> Self {
+        Self { count, bytes }
+    }
+}
+
+/// Bytes count too: one huge value that gets small weighs more than a hundred others.
+fn saves_nothing(compressed: Values, kept: Values) -> bool {
+    kept.count >= LEAST_VALUES && compressed.count * 100 <= kept.count && compressed.bytes * 100 <= kept.bytes
 }
 
 #[cfg(test)]
@@ -103,14 +120,17 @@ mod tests {
 
     #[test]
     fn only_many_values_of_which_hardly_any_was_compressed_say_so() {
-        let check = |compressed: i64, kept: i64, expect: bool| {
-            assert_eq!(saves_nothing(compressed, kept), expect, "{compressed} compressed, {kept} kept");
+        let check = |compressed: (i64, i64), kept: (i64, i64), expect: bool| {
+            let of = |(count, bytes)| Values::new(count, bytes);
+            assert_eq!(saves_nothing(of(compressed), of(kept)), expect, "{compressed:?} compressed, {kept:?} kept");
         };
-        check(0, LEAST_VALUES, true);
-        check(0, LEAST_VALUES - 1, false);
-        check(10, 1000, true);
-        check(11, 1000, false);
-        check(1000, 0, false);
-        check(0, 0, false);
+        check((0, 0), (LEAST_VALUES, 100_000), true);
+        check((0, 0), (LEAST_VALUES - 1, 100_000), false);
+        check((10, 1000), (1000, 4_000_000), true);
+        check((11, 1000), (1000, 4_000_000), false);
+        check((10, 40_000), (1000, 4_000_000), true);
+        check((1, 40_001), (1000, 4_000_000), false);
+        check((1000, 1_000_000), (0, 0), false);
+        check((0, 0), (0, 0), false);
     }
 }
