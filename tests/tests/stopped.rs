@@ -1,7 +1,7 @@
 //! The operator stops a run: Ctrl-C or SIGTERM, once or twice, going forward or back. What is left can be continued.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use acceptance::{OpenSession, Site, Watched, signal};
 
@@ -36,13 +36,7 @@ fn stops_at_a_signal_and_can_be_continued_or_put_back() {
 #[test]
 fn says_that_it_is_stopping_and_that_the_source_is_still_fenced() {
     let site = Site::new(3_000);
-    let mut child = site
-        .tierlift(&["migrate", "--to", "tier2", "--yes"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut said = BufReader::new(child.stderr.take().expect("stderr is piped")).lines().map_while(Result::ok);
+    let (child, mut said) = start(&site, &["migrate", "--to", "tier2", "--yes"]);
     assert!(said.any(|line| line.contains("] backfill:")), "the backfill was not reached");
     signal(child.id(), "INT");
     let rest: Vec<String> = said.collect();
@@ -63,13 +57,7 @@ fn an_undo_is_stopped_only_by_the_second_signal_and_goes_on_afterwards() {
     // Whatever is dropped first, it waits for this.
     let reader = OpenSession::start(&site.new.owner_url, "begin; lock table public.messages in access share mode");
 
-    let mut child = site
-        .tierlift(&["rollback", &id, "--yes"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut said = BufReader::new(child.stderr.take().expect("stderr is piped")).lines().map_while(Result::ok);
+    let (mut child, mut said) = start(&site, &["rollback", &id, "--yes"]);
     assert!(said.any(|line| line.starts_with("unwinding")), "the unwind did not start");
     signal(child.id(), "INT");
     assert!(said.any(|line| line.contains("not left half-way")), "the first signal was not heard");
@@ -89,12 +77,7 @@ fn an_undo_is_stopped_only_by_the_second_signal_and_goes_on_afterwards() {
 fn a_copy_without_a_run_says_that_the_same_command_goes_on() {
     let site = Site::new(6_000);
     let copy = ["pg", "copy", "--source", "env:OVIYA_SOURCE_URL", "--target", "env:OVIYA_TARGET_URL", "--yes"];
-    let mut child = site
-        .tierlift(&[&copy[..], &["--max-rate", "100kB/s"]].concat())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut said = BufReader::new(child.stderr.take().expect("stderr is piped")).lines().map_while(Result::ok);
+    let (mut child, mut said) = start(&site, &[&copy[..], &["--max-rate", "100kB/s"]].concat());
     assert!(said.any(|line| line.contains("rows")), "no row was copied");
     signal(child.id(), "INT");
     let rest: Vec<String> = said.collect();
@@ -103,4 +86,12 @@ fn a_copy_without_a_run_says_that_the_same_command_goes_on() {
 
     site.run(&copy).expect_code(0);
     site.run(&["pg", "verify", "--source", copy[3], "--target", copy[5]]).expect_code(0);
+}
+
+/// Starts the program; what it says comes a line at a time.
+fn start(site: &Site, args: &[&str]) -> (Child, impl Iterator<Item = String> + use<>) {
+    let mut command = site.tierlift(args);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let said = BufReader::new(child.stderr.take().expect("stderr is piped"));
+    (child, said.lines().map_while(Result::ok))
 }
