@@ -92,7 +92,8 @@ async fn in_vain<'a>(source: &Session, table: &'a Table) -> Result<Vec<&'a Colum
     let row = source.query_typed_one(&sql, &[]).await.map_err(Error::table(&table.relation.label(), "source"))?;
     let figures: Vec<i64> = row.get(0);
     let seen = columns.into_iter().zip(figures.chunks_exact(4));
-    let vain = seen.filter(|(_, of)| saves_nothing(Values::new(of[0], of[1]), Values::new(of[2], of[3])));
+    let values = |of: &[i64]| Values { count: of[0], bytes: of[1] };
+    let vain = seen.filter(|(_, of)| saves_nothing(values(&of[..2]), values(&of[2..])));
     Ok(vain.map(|(column, _)| column).collect())
 }
 
@@ -101,12 +102,6 @@ async fn in_vain<'a>(source: &Session, table: &'a Table) -> Result<Vec<&'a Colum
 struct Values {
     count: i64,
     bytes: i64,
-}
-
-impl Values {
-    fn new(count: i64, bytes: i64) -> Self {
-        Self { count, bytes }
-    }
 }
 
 /// Bytes count too: one huge value that gets small weighs more than a hundred others.
@@ -121,7 +116,7 @@ mod tests {
     #[test]
     fn only_many_values_of_which_hardly_any_was_compressed_say_so() {
         let check = |compressed: (i64, i64), kept: (i64, i64), expect: bool| {
-            let of = |(count, bytes)| Values::new(count, bytes);
+            let of = |(count, bytes)| Values { count, bytes };
             assert_eq!(saves_nothing(of(compressed), of(kept)), expect, "{compressed:?} compressed, {kept:?} kept");
         };
         check((0, 0), (LEAST_VALUES, 100_000), true);
